@@ -1,0 +1,1 @@
+"""What the producer, the consumer and the cleaner share: record shape, rules, settings, locations."""

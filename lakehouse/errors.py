@@ -1,0 +1,25 @@
+"""The errors a user can meet. Each says what is wrong, where, and what to do about it."""
+
+
+class PipelineError(Exception):
+    """Base of every error that is reported to the user without a traceback."""
+
+
+class SettingsError(PipelineError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class InputError(PipelineError):
+    """Something the user named cannot be read."""
+
+
+class LockedError(PipelineError):
+    """Another process holds a lock for longer than we are ready to wait."""
+
+
+class IdentityError(PipelineError):
+    """Rows went missing or were doubled: landed = merged + duplicates + quarantined does not hold."""
+
+
+class EngineError(PipelineError):
+    """Spark, Java or Delta's JARs are not there, or do not answer."""

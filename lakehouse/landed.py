@@ -1,0 +1,104 @@
+"""The one check that every reader of ``logs_to_merge/`` obeys: a landed file is taken whole, or refused whole.
+
+It depends on the file's content alone, so that the stream and the cleaner decide alike. It reads the file to its end:
+Spark's own tolerance (``ignoreCorruptFiles``) drops the readable half of a file without a word.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a column of a landed Parquet file may be, by its Arrow type's name.
+_TEXT = frozenset({"string", "large_string", "string_view"})
+_TIME = frozenset({"timestamp[us, tz=UTC]", "timestamp[ms, tz=UTC]"})
+ALLOWED_TYPES = {
+    "event_id": _TEXT, "timestamp": _TIME, "ip": _TEXT, "user": _TEXT, "method": _TEXT, "path": _TEXT, "query": _TEXT,
+    "protocol": _TEXT, "status": frozenset({"int32"}), "bytes": frozenset({"int64"}), "referer": _TEXT, "agent": _TEXT,
+    "site": _TEXT, "source": _TEXT, "source_offset": frozenset({"int64"}), "ingested_at": _TIME, "raw": _TEXT,
+}  # fmt: skip
+JSON_SUFFIXES = frozenset({".json", ".ndjson", ".jsonl"})
+BATCH_ROWS = 16_384
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One landed file after the check: ``rows`` in it, and why it is refused (``None``: it is taken)."""
+
+    path: Path
+    rows: int
+    refused: str | None = None
+
+    @property
+    def is_json(self) -> bool:
+        """Whether its rows are lines of JSON."""
+        return self.path.suffix in JSON_SUFFIXES
+
+
+def check(path: Path) -> LandedFile:
+    """Read ``path`` to its end and decide.
+
+    :raises OSError: the file cannot be opened or read now; that says nothing about its content, so try again later.
+    """
+    if path.suffix in JSON_SUFFIXES:
+        return _check_json(path)
+    if path.suffix == ".parquet":
+        return _check_parquet(path)
+    suffixes = ", ".join(sorted({".parquet", *JSON_SUFFIXES}))
+    return LandedFile(path, 0, f"unknown kind of file {path.suffix!r}, expected {suffixes}")
+
+
+def _check_parquet(path: Path) -> LandedFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as handle:
+        try:
+            parquet = pq.ParquetFile(handle)
+            refused = _wrong_columns(parquet.schema_arrow)
+            if refused:
+                return LandedFile(path, 0, refused)
+            rows = sum(batch.num_rows for batch in parquet.iter_batches(batch_size=BATCH_ROWS))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            return LandedFile(path, 0, f"not readable as Parquet: {str(error).splitlines()[0][:300]}")
+    return LandedFile(path, rows)
+
+
+def _wrong_columns(schema: "pa.Schema") -> str | None:
+    problems = []
+    for name in sorted({n for n in schema.names if schema.names.count(n) > 1}):
+        problems.append(f"column {name!r} stands in it twice")
+    for column in schema:
+        allowed = ALLOWED_TYPES.get(column.name)
+        if allowed is None:
+            problems.append(f"unknown column {column.name!r}")
+        elif str(column.type) not in allowed:
+            problems.append(f"column {column.name!r} is {column.type}, expected {' or '.join(sorted(allowed))}")
+    if "event_id" not in schema.names:
+        problems.append("column 'event_id' is missing")
+    return "; ".join(problems) or None
+
+
+def _check_json(path: Path) -> LandedFile:
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines, has_open_line = 0, False
+    with path.open("rb") as handle:
+        while chunk := handle.read(CHUNK_BYTES):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
+            lines += chunk.count(b"\n")
+            has_open_line = not chunk.endswith(b"\n")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
+    return LandedFile(path, lines + has_open_line)

@@ -1,0 +1,230 @@
+"""The ledger: one row per run of a job, and one per landed file with where its rows went. SQLite, no JVM.
+
+A *delivery* is one arrival of a landed file. Its name is the file's; when a file that was already retired arrives again
+under the same name, the next delivery is ``name#2``, so that each arrival is counted by itself.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import PipelineError
+
+DDL = """
+CREATE TABLE IF NOT EXISTS runs (
+    run_id INTEGER PRIMARY KEY, job TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, exit_code INTEGER,
+    figures TEXT NOT NULL DEFAULT '{}');
+CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job, run_id);
+CREATE TABLE IF NOT EXISTS files (
+    landed_file TEXT PRIMARY KEY, name TEXT NOT NULL, run_id INTEGER NOT NULL, rows INTEGER NOT NULL,
+    merged INTEGER NOT NULL, duplicates INTEGER NOT NULL, quarantined INTEGER NOT NULL, reasons TEXT NOT NULL,
+    refused TEXT, merged_at TEXT NOT NULL, retired_at TEXT);
+CREATE INDEX IF NOT EXISTS files_by_name ON files (name);
+CREATE INDEX IF NOT EXISTS files_waiting ON files (landed_file) WHERE retired_at IS NULL;
+CREATE TABLE IF NOT EXISTS queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
+"""
+BUSY_SECONDS = 30
+IDLE_RUNS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class FileFigures:
+    """Where the rows of one delivery went: ``rows = merged + duplicates + quarantined``.
+
+    ``refused`` is the reason why the whole file was refused; it then counts as one row and one quarantined row.
+    """
+
+    landed_file: str
+    name: str
+    rows: int
+    merged: int
+    duplicates: int
+    quarantined: int
+    reasons: dict[str, int] = field(default_factory=dict)
+    refused: str | None = None
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every row is accounted for exactly once."""
+        return self.rows == self.merged + self.duplicates + self.quarantined
+
+
+@dataclass
+class Run:
+    """One run of a job while it lasts. ``figures`` is what it wants remembered; ``exit_code`` what it ends with."""
+
+    run_id: int
+    figures: dict[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+def now_text() -> str:
+    """The time in UTC, ISO 8601, as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Ledger:
+    """The ledger of one lake.
+
+    :param path: ``Lake.ledger``; made with its folder on the first write. Readers of a missing ledger see an empty one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def run(self, job: str) -> Iterator[Run]:
+        """Record a run of ``job``: its start now, its end, exit code and figures when the block is left."""
+        with self._writing() as db:
+            run_id = db.execute("INSERT INTO runs (job, started_at) VALUES (?, ?)", (job, now_text())).lastrowid
+        assert run_id is not None
+        run = Run(run_id)
+        try:
+            yield run
+        except BaseException as error:
+            run.exit_code = run.exit_code or 1
+            run.figures.setdefault("error", f"{type(error).__name__}: {error}"[:500])
+            raise
+        finally:
+            with self._writing() as db:
+                db.execute(
+                    "UPDATE runs SET ended_at = ?, exit_code = ?, figures = ? WHERE run_id = ?",
+                    (now_text(), run.exit_code, json.dumps(run.figures), run.run_id),
+                )
+                db.execute(
+                    "DELETE FROM runs WHERE job = ? AND run_id <= ? - ?", (job, run.run_id, IDLE_RUNS_KEPT)
+                )
+
+    def record_files(self, run: Run, figures: Iterable[FileFigures]) -> None:
+        """Record where the rows of these deliveries went, all or none."""
+        merged_at = now_text()
+        rows = [
+            (f.landed_file, f.name, run.run_id, f.rows, f.merged, f.duplicates, f.quarantined,
+             json.dumps(f.reasons), f.refused, merged_at)
+            for f in figures
+        ]  # fmt: skip
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO files (landed_file, name, run_id, rows, merged, duplicates, quarantined,"
+                " reasons, refused, merged_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def deliveries(self, names: Iterable[str]) -> dict[str, str]:
+        """Of the files now in the landing folder, those not merged yet: name to delivery name, in the given order."""
+        pending = {}
+        with self._reading() as db:
+            for name in names:
+                count, retired = db.execute(
+                    "SELECT count(*), count(retired_at) FROM files WHERE name = ?", (name,)
+                ).fetchone()
+                if count == retired:
+                    pending[name] = name if count == 0 else f"{name}#{count + 1}"
+        return pending
+
+    def waiting_to_retire(self) -> list[FileFigures]:
+        """Deliveries that are merged and whose landed file has not been retired yet."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT landed_file, name, rows, merged, duplicates, quarantined, reasons, refused FROM files"
+                " WHERE retired_at IS NULL ORDER BY landed_file"
+            ).fetchall()
+        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7]) for row in rows]
+
+    def retire(self, landed_files: Iterable[str]) -> None:
+        """Record that these deliveries' files go away. Recorded first, removed after: a crash between the two only
+        makes the file a new delivery, all of whose rows are duplicates."""
+        retired_at = now_text()
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE files SET retired_at = ? WHERE landed_file = ?", [(retired_at, name) for name in landed_files]
+            )
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all deliveries: files, refused (files), rows, merged, duplicates, quarantined, unbalanced (files)."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT count(*), count(refused), total(rows), total(merged), total(duplicates), total(quarantined),"
+                " total(rows <> merged + duplicates + quarantined) FROM files"
+            ).fetchone()
+        names = ("files", "refused", "rows", "merged", "duplicates", "quarantined", "unbalanced")
+        return {name: int(value) for name, value in zip(names, row, strict=True)}
+
+    def reasons(self) -> dict[str, int]:
+        """How many quarantined rows gave each reason, most frequent first; a row can give several."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT key, sum(value) FROM files, json_each(files.reasons) GROUP BY key ORDER BY 2 DESC, 1"
+            ).fetchall()
+        return {key: int(count) for key, count in rows}
+
+    def last_runs(self, *, is_ended: bool = False) -> dict[str, dict[str, Any]]:
+        """The last run of each job: run_id, started_at, ended_at, exit_code, figures.
+
+        :param is_ended: leave out runs that go on (or were killed).
+        """
+        ended = "WHERE ended_at IS NOT NULL" if is_ended else ""
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT job, run_id, started_at, ended_at, exit_code, figures FROM runs"
+                f" WHERE run_id IN (SELECT max(run_id) FROM runs {ended} GROUP BY job) ORDER BY job"
+            ).fetchall()
+        names = ("run_id", "started_at", "ended_at", "exit_code")
+        return {r[0]: dict(zip(names, r[1:5], strict=True)) | {"figures": json.loads(r[5])} for r in rows}
+
+    def last_figure(self, job: str, figure: str) -> Any:
+        """``figure`` as the last run of ``job`` that ended well and had it left it, or ``None``."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT json_extract(figures, ?) FROM runs WHERE job = ? AND exit_code = 0"
+                " AND json_type(figures, ?) IS NOT NULL ORDER BY run_id DESC LIMIT 1",
+                (f"$.{figure}", job, f"$.{figure}"),
+            ).fetchone()
+        return None if row is None else row[0]
+
+    def record_progress(self, query: str, progress: dict[str, Any]) -> None:
+        """Keep the last progress of a streaming query."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO queries (name, updated_at, progress) VALUES (?, ?, ?)",
+                (query, now_text(), json.dumps(progress)),
+            )
+
+    def queries(self) -> dict[str, dict[str, Any]]:
+        """The last progress of each streaming query: updated_at, progress."""
+        with self._reading() as db:
+            rows = db.execute("SELECT name, updated_at, progress FROM queries ORDER BY name").fetchall()
+        return {name: {"updated_at": at, "progress": json.loads(progress)} for name, at, progress in rows}
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._connect(f"{self.path.absolute().as_uri()}?mode=rwc")) as db:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                db.executescript(DDL)
+            with db:
+                yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        if self.path.exists():
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        else:
+            uri = "file::memory:"
+        with closing(self._connect(uri)) as db:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                db.close()
+                db = self._connect("file::memory:")
+                db.executescript(DDL)
+            yield db
+
+    def _connect(self, uri: str) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+        except sqlite3.Error as error:
+            raise PipelineError(f"{self.path}: the ledger cannot be opened: {error}; check its permissions") from None

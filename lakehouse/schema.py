@@ -1,0 +1,61 @@
+"""The record at each layer, as Spark types. These constants are the reference; the grain stands beside each."""
+
+from pyspark.sql import types as T
+
+STRING, INT, LONG, TIMESTAMP = T.StringType(), T.IntegerType(), T.LongType(), T.TimestampType()
+
+
+def _schema(*fields: tuple[str, T.DataType]) -> T.StructType:
+    return T.StructType([T.StructField(name, kind) for name, kind in fields])
+
+
+# One row per received line, as the producer lands it. `raw` is the line itself where it did not parse, else null.
+LANDED = _schema(
+    ("event_id", STRING), ("timestamp", TIMESTAMP), ("ip", STRING), ("user", STRING), ("method", STRING),
+    ("path", STRING), ("query", STRING), ("protocol", STRING), ("status", INT), ("bytes", LONG), ("referer", STRING),
+    ("agent", STRING), ("site", STRING), ("source", STRING), ("source_offset", LONG), ("ingested_at", TIMESTAMP),
+    ("raw", STRING),
+)  # fmt: skip
+
+# One row per received line: LANDED as it came, with its file and when the archive took it.
+ARCHIVED = T.StructType([*LANDED.fields, T.StructField("landed_file", STRING), T.StructField("archived_at", TIMESTAMP)])
+
+# One row per request, cleaned and unique: the record.
+MERGED = _schema(
+    ("event_id", STRING), ("timestamp", TIMESTAMP), ("event_date", T.DateType()), ("ip", STRING), ("user", STRING),
+    ("method", STRING), ("path", STRING), ("query", STRING), ("protocol", STRING), ("status", INT), ("bytes", LONG),
+    ("referer", STRING), ("agent", STRING), ("site", STRING), ("source", STRING), ("source_offset", LONG),
+    ("ingested_at", TIMESTAMP), ("landed_file", STRING),
+)  # fmt: skip
+
+# One row per request: MERGED, enriched for questions.
+DELTA = T.StructType([
+    *MERGED.fields,
+    *_schema(
+        ("browser", STRING), ("os", STRING), ("device", STRING), ("is_bot", T.BooleanType()), ("status_class", STRING)
+    ).fields,
+])  # fmt: skip
+
+# One row per rejected row or refused file, with every reason. A refused file has `landed_file`, `reasons` and an id only.
+QUARANTINE = T.StructType([
+    *LANDED.fields,
+    *_schema(
+        ("landed_file", STRING), ("reasons", T.ArrayType(STRING)), ("quarantined_at", TIMESTAMP)
+    ).fields,
+])  # fmt: skip
+
+_FIGURES = _schema(
+    ("bytes", LONG), ("client_errors", LONG), ("server_errors", LONG), ("bot_requests", LONG),
+    ("first_seen", TIMESTAMP), ("last_seen", TIMESTAMP),
+).fields  # fmt: skip
+_DAY = _schema(("event_date", T.DateType())).fields
+
+# One row per day (UTC). A visitor is one (IP, day, agent).
+DAILY = T.StructType([*_DAY, *_schema(("requests", LONG), ("visitors", LONG), ("ips", LONG)).fields, *_FIGURES])
+# One row per day and IP. Its visitors are the distinct agents seen from it.
+BY_IP = T.StructType([*_DAY, *_schema(("ip", STRING), ("requests", LONG), ("visitors", LONG)).fields, *_FIGURES])
+# One row per day and agent (null: none was sent). Its visitors are the distinct IPs seen with it.
+BY_AGENT = T.StructType([*_DAY, *_schema(("agent", STRING), ("requests", LONG), ("visitors", LONG)).fields, *_FIGURES])
+
+METRICS = {"daily": DAILY, "ip": BY_IP, "agent": BY_AGENT}
+METRIC_KEYS = {"daily": ("event_date",), "ip": ("event_date", "ip"), "agent": ("event_date", "agent")}

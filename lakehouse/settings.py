@@ -1,0 +1,257 @@
+"""Settings: ``conf/pipeline.yaml``, overridden by ``PIPELINE_*`` environment variables. Loaded once and passed down."""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from lakehouse.errors import SettingsError
+from lakehouse.lake import Lake
+from lakehouse.logs import printable
+
+DEFAULT_CONF = Path("conf/pipeline.yaml")
+ENV_PREFIX = "PIPELINE_"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(ge=1)]
+LogFormat = Literal["auto", "combined", "common", "vhost", "json"]
+LandingFormat = Literal["parquet", "json"]
+
+
+class Group(BaseModel):
+    """A group of settings: an unknown key is an error, and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(Group):
+    """Where the pipeline's files are; relative paths count from the working directory."""
+
+    data_lake: Path = Path("data_lake")
+    log: Path = Path("log")
+
+
+class Landing(Group):
+    """How the producer lands batches in ``logs_to_merge/``."""
+
+    format: LandingFormat = "parquet"
+    batch_rows: Positive = 100_000
+    batch_seconds: Seconds = 5
+
+
+class Simulate(Group):
+    """What the simulator makes. Shares are parts of all events."""
+
+    rate: Annotated[float, Field(gt=0)] = 1000
+    visitors: Positive = 5000
+    paths: Positive = 500
+    duplicates: Share = 0.02
+    late: Share = 0.01
+    nulls: Share = 0.005
+    malformed: Share = 0.005
+    bots: Share = 0.15
+
+
+class Ingest(Group):
+    """How real logs are read."""
+
+    site: str = ""
+    log_format: LogFormat = "auto"
+    truncate_ips: bool = False
+    max_line_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
+    quiet_seconds: Seconds = 2
+    poll_seconds: Seconds = 0.5
+
+
+REQUIRABLE = frozenset(
+    "event_id timestamp ip user method path query protocol status bytes referer agent site source".split()
+)
+
+
+def _requirable(columns: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [c for c in columns if c not in REQUIRABLE]
+    if unknown:
+        raise ValueError(f"no such column: {', '.join(unknown)}; allowed: {', '.join(sorted(REQUIRABLE))}")
+    missing = [c for c in ("event_id", "timestamp") if c not in columns]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} must be among them: they identify a request")
+    return columns
+
+
+class Rules(Group):
+    """What makes a request valid; a row that breaks one goes to ``quarantine/`` with the reason."""
+
+    required: Annotated[tuple[str, ...], AfterValidator(_requirable)] = ("event_id", "timestamp", "ip", "status")
+    future_seconds: Annotated[float, Field(ge=0)] = 86_400
+    earliest: date = date(1990, 1, 1)
+    status_min: int = 100
+    status_max: int = 599
+
+
+class Merge(Group):
+    """The cleaner's merge."""
+
+    lock_seconds: Annotated[float, Field(ge=0)] = 50
+    max_ranges: Positive = 200
+
+
+class Stream(Group):
+    """The streaming consumer."""
+
+    archive_trigger_seconds: Seconds = 2
+    metrics_trigger_seconds: Seconds = 5
+    max_files_per_batch: Positive = 20
+    watermark_seconds: Seconds = 3600
+    sketch_lg_k: Annotated[int, Field(ge=4, le=21)] = 12
+    stop_seconds: Seconds = 60
+
+
+class Maintain(Group):
+    """Thresholds of ``cleaner maintain``."""
+
+    small_files: Annotated[int, Field(ge=2)] = 8
+    vacuum_hours: Annotated[float, Field(ge=0)] = 168
+    logs_days: Positive = 30
+    landed_days: Positive = 7
+
+
+class Spark(Group):
+    """The engine: ``master`` for a JVM of our own (local or a cluster's), ``remote`` for a Spark Connect server."""
+
+    master: str = "local[*]"
+    remote: str | None = None
+    driver_memory: str = "1g"
+    shuffle_partitions: Positive = 2
+    conf: dict[str, str] = {}
+
+
+class Limits(Group):
+    """Ages in seconds beyond which ``status`` calls something late and exits 1."""
+
+    merge_seconds: Seconds = 300
+    batch_seconds: Seconds = 900
+    maintain_seconds: Seconds = 172_800
+    stream_seconds: Seconds = 120
+    landed_seconds: Seconds = 300
+
+
+def _cron(expression: str) -> str:
+    from crontab import CronSlices
+
+    if not CronSlices.is_valid(expression):
+        raise ValueError("not a cron expression; allowed: five fields as in crontab(5), e.g. '*/5 * * * *'")
+    return expression
+
+
+class Job(Group):
+    """A periodic job: when it runs and the program and command that it is."""
+
+    cron: Annotated[str, AfterValidator(_cron)]
+    program: Literal["producer", "consumer", "cleaner"]
+    command: str
+
+
+DEFAULT_JOBS = {
+    "merge": {"cron": "* * * * *", "program": "cleaner", "command": "merge"},
+    "batch": {"cron": "*/5 * * * *", "program": "consumer", "command": "batch"},
+    "maintain": {"cron": "17 3 * * *", "program": "cleaner", "command": "maintain"},
+}
+
+
+class Settings(BaseSettings):
+    """All settings of the pipeline. The defaults here are those of ``conf/pipeline.yaml``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, case_sensitive=False
+    )
+
+    paths: Paths = Paths()
+    landing: Landing = Landing()
+    simulate: Simulate = Simulate()
+    ingest: Ingest = Ingest()
+    rules: Rules = Rules()
+    merge: Merge = Merge()
+    stream: Stream = Stream()
+    maintain: Maintain = Maintain()
+    spark: Spark = Spark()
+    limits: Limits = Limits()
+    jobs: dict[str, Job] = {name: Job.model_validate(job) for name, job in DEFAULT_JOBS.items()}
+
+    @property
+    def lake(self) -> Lake:
+        """The lake's folders."""
+        return Lake(self.paths.data_lake)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content arrives as init arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(conf: Path = DEFAULT_CONF) -> Settings:
+    """Read the settings of ``conf`` and the environment.
+
+    :raises SettingsError: the file cannot be read, or a key or value is not allowed; says file, key, value, what is allowed.
+    """
+    try:
+        content = yaml.safe_load(conf.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{conf}: no such settings file; run from the project's root or name one with --conf") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{conf}: cannot be read as YAML: {error}") from None
+    return unpack_settings(content, str(conf))
+
+
+def unpack_settings(content: object, origin: str) -> Settings:
+    """Settings from a parsed YAML document. The environment is read here too.
+
+    :param origin: the file's name, for messages.
+    :raises SettingsError: as ``load_settings``.
+    """
+    if content is None:
+        content = {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(f"{origin}: must be a mapping of groups such as 'paths:', not {type(content).__name__}")
+    _refuse_unknown_variables()
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(origin, e) for e in error.errors())) from None
+    except Exception as error:  # pydantic-settings wraps a variable that is not JSON in its own error
+        raise SettingsError(f"environment ({ENV_PREFIX}...): {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    for name in os.environ:
+        group = name.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
+        if name.upper().startswith(ENV_PREFIX) and group not in Settings.model_fields:
+            allowed = ", ".join(f"{ENV_PREFIX}{field.upper()}__..." for field in Settings.model_fields)
+            raise SettingsError(f"environment: {name}: no such group of settings; allowed: {allowed}")
+
+
+def _explain(origin: str, error: Any) -> str:
+    keys = [str(part) for part in error["loc"]]
+    variable = ENV_PREFIX + "__".join(keys).upper()
+    place = f"environment: {variable}" if variable in {n.upper() for n in os.environ} else f"{origin}: {'.'.join(keys)}"
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key; allowed: {', '.join(_allowed_keys(keys[:-1]))}"
+    return f"{place} = {printable(repr(error['input']))}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _allowed_keys(path: list[str]) -> list[str]:
+    model: Any = Settings
+    for key in path:
+        field = model.model_fields.get(key)
+        model = Job if field is None or key == "jobs" else field.annotation
+        if model is Job:
+            break
+    return sorted(model.model_fields)

@@ -1,0 +1,106 @@
+"""Delta tables from the outside: made, described and read from their logs without a JVM (delta-rs)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+CONFIGURATION = {"delta.logRetentionDuration": "interval 30 days"}
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What a table's log says: version of the last commit, when it was made, rows, data files and their bytes."""
+
+    version: int
+    committed_at: datetime
+    rows: int
+    files: int
+    bytes: int
+
+
+def is_table(path: Path) -> bool:
+    """Whether there is a Delta table at ``path``."""
+    log = path / "_delta_log"
+    return log.is_dir() and any(log.glob("*.json"))
+
+
+def create_table(
+    path: Path, schema: "StructType", *, partition_by: tuple[str, ...] = (), description: str,
+    properties: dict[str, str] | None = None,
+) -> None:
+    """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
+
+    :param schema: Spark's schema; its JSON form is Delta's own.
+    :param description: the table's grain, kept in its metadata.
+    """  # fmt: skip
+    if is_table(path):
+        return
+    from deltalake import DeltaTable, Schema
+
+    path.mkdir(parents=True, exist_ok=True)
+    DeltaTable.create(
+        str(path), Schema.from_json(schema.json()), mode="ignore", partition_by=list(partition_by),
+        description=description, configuration=CONFIGURATION | (properties or {}),
+    )  # fmt: skip
+
+
+def table_facts(path: Path) -> TableFacts | None:
+    """What the table's log says, or ``None`` where there is no table."""
+    if not is_table(path):
+        return None
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(path))
+    actions: Any = table.get_add_actions(flatten=True)
+    columns = {name: actions.column(name).to_pylist() for name in ("num_records", "size_bytes")}
+    committed_at = datetime.fromtimestamp(table.history(1)[0]["timestamp"] / 1000, UTC)
+    return TableFacts(
+        version=table.version(),
+        committed_at=committed_at,
+        rows=sum(columns["num_records"]),
+        files=len(columns["size_bytes"]),
+        bytes=sum(columns["size_bytes"]),
+    )
+
+
+def table_id(path: Path) -> str:
+    """The table's own identifier: another one means that the table was made anew."""
+    from deltalake import DeltaTable
+
+    return str(DeltaTable(str(path)).metadata().id)
+
+
+def latest_version(path: Path) -> int:
+    """The version of the last commit, from the names in the log alone; -1 where there is no table."""
+    versions = (int(p.stem) for p in (path / "_delta_log").glob("*.json") if p.stem.isdigit())
+    return max(versions, default=-1)
+
+
+def changed_days(path: Path, since_version: int) -> set[date] | None:
+    """The ``event_date`` partitions whose rows changed in commits after ``since_version``.
+
+    :return: the days; ``None`` when the log does not reach back that far (all days must be taken as changed).
+    """
+    days: set[date] = set()
+    for version in range(since_version + 1, latest_version(path) + 1):
+        commit = path / "_delta_log" / f"{version:020}.json"
+        if not commit.exists():
+            return None
+        for action in _data_changes(commit):
+            days.add(date.fromisoformat(action["partitionValues"]["event_date"]))
+    return days
+
+
+def _data_changes(commit: Path) -> Iterator[dict[str, Any]]:
+    with commit.open(encoding="utf-8") as lines:
+        for line in lines:
+            action = json.loads(line)
+            change = action.get("add") or action.get("remove")
+            if change and change["dataChange"]:
+                yield change

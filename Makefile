@@ -1,0 +1,40 @@
+# Everything one types here. Targets with a "##" comment show up in "make help".
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON := .venv/bin/python
+READY  := .venv/.ready
+CODE   := lakehouse producer consumer cleaner scripts tests
+
+.PHONY: help setup demo run test check clean
+
+help: ## show this help
+	@echo 'usage: make TARGET'
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo "The programs' own words: .venv/bin/python -m producer|consumer|cleaner --help"
+
+setup: $(READY) ## .venv with pinned packages, Java 17+ if none is there, Delta's JARs; again only when these change
+	@echo 'Ready: .venv has all that the pipeline needs.'
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/install_jars.py
+	@scripts/setup.sh $@
+
+demo: $(READY) ## the whole pipeline for about two minutes, then its report; LOGS="FILE..." runs it on your own logs
+	@scripts/demo.sh
+
+run: $(READY) ## all three programs until Ctrl-C
+	@scripts/run.sh
+
+test: $(READY) ## the tests: unit, spark and streaming
+	$(PYTHON) -m pytest -m 'not e2e'
+
+check: $(READY) ## ruff, mypy --strict and the import rules
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m mypy --strict
+	.venv/bin/lint-imports --no-cache
+
+clean: ## remove .venv and caches; the lake and the logs stay
+	rm -rf .venv build ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache spark-warehouse
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

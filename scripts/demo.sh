@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# The whole pipeline on this machine for about two minutes, then the report, whose exit code is this script's.
+# LOGS="FILE..." (files, folders or globs) is ingested instead of simulated events. What is in the lake already stays.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=.venv/bin/python
+rate=1000
+seconds=75
+
+say() { printf '\n==> %s\n' "$*"; }
+
+settings=$("$python" -c 'from lakehouse.settings import load_settings; paths = load_settings().paths; print(paths.data_lake, paths.log, sep="\n")')
+{ read -r lake; read -r log; } <<<"$settings"
+mkdir -p "$log/demo"
+
+stream='' schedule=''
+start() { # NAME COMMAND...: in the background, its output in log/demo/NAME.log; sets $started
+  local name=$1
+  shift
+  "$python" -m "$@" >"$log/demo/$name.log" 2>&1 </dev/null &
+  started=$!
+}
+stop() { # NAME PID: SIGTERM, and wait; fails if it was gone already or did not end well
+  local name=$1 pid=$2 status=0
+  if ! kill -TERM "$pid" 2>/dev/null; then
+    wait "$pid" || status=$?
+    printf 'demo: %s ended too early, with code %s; the end of %s/demo/%s.log:\n' "$name" "$status" "$log" "$name" >&2
+    tail -n 20 "$log/demo/$name.log" >&2
+    return 1
+  fi
+  wait "$pid" || status=$?
+  if [ "$status" -ne 0 ] && [ "$status" -ne 143 ]; then
+    printf 'demo: %s stopped with code %s; the end of %s/demo/%s.log:\n' "$name" "$status" "$log" "$name" >&2
+    tail -n 20 "$log/demo/$name.log" >&2
+    return 1
+  fi
+}
+# Whatever happens, nothing that was started here goes on.
+cleanup() {
+  local pid
+  trap - EXIT INT TERM
+  for pid in $schedule $stream; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in $schedule $stream; do wait "$pid" 2>/dev/null || true; done
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say "consumer stream and cleaner schedule start in the background (their output: $log/demo/)"
+start stream consumer stream
+stream=$started
+start schedule cleaner schedule
+schedule=$started
+
+if [ -n "${LOGS:-}" ]; then
+  if [ -e "$LOGS" ]; then logs=("$LOGS"); else
+    # shellcheck disable=SC2206 # several names, or a glob
+    logs=($LOGS)
+  fi
+  say "producer ingest: ${logs[*]} -> $lake/logs_to_merge/"
+  "$python" -m producer ingest "${logs[@]}"
+else
+  say "producer simulate: $rate events/s for $seconds s -> $lake/logs_to_merge/, with duplicates, late, null and broken rows"
+  "$python" -m producer simulate --rate "$rate" --duration "$seconds"
+fi
+
+say "cleaner schedule stops, once its running job is done (each job's output: $log/cron/)"
+stop schedule "$schedule"
+schedule=''
+
+say "cleaner merge: what has landed since -> $lake/merged/, quarantine/, delta/"
+"$python" -m cleaner merge
+
+say "consumer stream stops after its current batch; then one more pass takes what it has not seen"
+stop stream "$stream"
+stream=''
+"$python" -m consumer stream --once
+
+say "cleaner merge again: landed files that are merged and archived go away"
+"$python" -m cleaner merge
+
+say "consumer batch: exact figures of the days that changed -> $lake/metrics/batch/"
+"$python" -m consumer batch
+
+say "consumer status"
+"$python" -m consumer status || true
+
+say "consumer report (again at any time: $python -m consumer report)"
+"$python" -m consumer report

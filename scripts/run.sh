@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Run producer, consumer and cleaner side by side until Ctrl-C or SIGTERM, which each of them gets as SIGTERM.
+# Exits 0 after that; if one of them ends by itself, stops the others and exits with its code (1 if that was 0).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+python=.venv/bin/python
+declare -A names=()
+is_stopping=
+stop() {
+  is_stopping=yes
+  [ "${#names[@]}" -eq 0 ] || kill -TERM "${!names[@]}" 2>/dev/null
+}
+# Ctrl-C reaches the whole process group; what a script starts with & ignores it, so that each stops once, in order.
+trap stop INT TERM
+
+for program in "consumer stream" "cleaner schedule" "producer simulate"; do
+  [ -z "$is_stopping" ] || break
+  # shellcheck disable=SC2086
+  "$python" -m $program &
+  names[$!]=$program
+done
+
+code=0
+while [ "${#names[@]}" -gt 0 ]; do
+  ended=
+  wait -n -p ended "${!names[@]}"
+  status=$?
+  # A signal's trap ends the wait early, with no process named.
+  [ -n "$ended" ] || continue
+  if [ -z "$is_stopping" ]; then
+    echo "run: python -m ${names[$ended]} ended by itself with code $status; stopping the others" >&2
+    code=$((status == 0 ? 1 : status))
+    unset "names[$ended]"
+    stop
+  else
+    unset "names[$ended]"
+    [ "$code" -ne 0 ] || [ "$status" -eq 0 ] || [ "$status" -eq 143 ] || code=$status
+  fi
+done
+exit "$code"

@@ -24,11 +24,8 @@ Delta's JARs could not be fetched. What Ivy said is in {log}; its last lines:
 
 {tail}
 
-Ivy asks ~/.m2/repository first and then Maven Central.
- - no network to Maven Central: give the machine one, or a mirror through ~/.m2/repository
- - "FAILED DOWNLOADS" or "not found" of something that stands in ~/.m2: it is there in part (a .pom without its .jar);
-   move ~/.m2/repository/io/delta and ~/.m2/repository/io/unitycatalog away
-then type: make setup"""
+Ivy asks ~/.m2/repository first and then Maven Central. Look whether this machine reaches Maven Central (a proxy goes
+into JAVA_TOOL_OPTIONS, as -Dhttps.proxyHost=... -Dhttps.proxyPort=...), then type: make setup"""
 
 
 def main() -> int:
@@ -39,11 +36,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ivy-", dir=sys.prefix) as ivy:
         try:
             with output_to(LOG):
-                resolve(Path(ivy))
+                fetched = fetch(Path(ivy))
         except Exception:  # noqa: BLE001 - whatever it was, the log tells, and the advice is the same
             print(ADVICE.format(log=LOG, tail=tail(LOG)), file=sys.stderr)
             return 1
-        install(Path(ivy) / "jars", jars)
+        install(fetched, jars)
     LOG.unlink()
     return 0
 
@@ -54,11 +51,25 @@ def is_installed(jars: Path) -> bool:
     return any(jars.glob(f"io.delta_delta-spark_*-{version}.jar"))
 
 
-def resolve(ivy: Path) -> None:
-    """Let Ivy fetch Delta's JARs into ``ivy/jars``: a session has them when it has started."""
-    builder = SparkSession.builder.master("local[1]").config("spark.jars.ivy", str(ivy)).config("spark.ui.enabled", "false")
+def fetch(ivy: Path) -> Path:
+    """Let Ivy fetch Delta's JARs, if need be without ``~/.m2``: an artifact that is there in part makes it fail.
+
+    :return: the folder that they are in.
+    """
+    try:
+        return resolve(ivy / "first")
+    except Exception as error:  # noqa: BLE001 - pyspark only says that the JVM did not come up
+        print(f"First try: {error}. Second try, as if ~/.m2 were empty:", flush=True)
+        os.environ["SPARK_SUBMIT_OPTS"] = f"-Duser.home={ivy}"
+        return resolve(ivy / "second")
+
+
+def resolve(ivy: Path) -> Path:
+    """Have Ivy work in ``ivy``: when a session has started, Delta's JARs are in the returned folder."""
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    configure_spark_with_delta_pip(builder).getOrCreate().stop()
+    configure_spark_with_delta_pip(builder.config("spark.jars.ivy", str(ivy))).getOrCreate().stop()
+    return ivy / "jars"
 
 
 def install(fetched: Path, jars: Path) -> None:

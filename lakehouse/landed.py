@@ -65,7 +65,7 @@ def _check_parquet(path: Path) -> LandedFile:
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            return LandedFile(path, 0, f"not readable as Parquet: {str(error).splitlines()[0][:300]}")
+            return LandedFile(path, 0, f"not readable as Parquet: {str(error).splitlines()[0].rstrip('.')[:300]}")
     return LandedFile(path, rows)
 
 

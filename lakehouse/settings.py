@@ -21,6 +21,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(ge=1)]
 LogFormat = Literal["auto", "combined", "common", "vhost", "json"]
 LandingFormat = Literal["parquet", "json"]
+JobName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")]  # it names a log file and a lock
 
 
 class Group(BaseModel):
@@ -98,6 +99,7 @@ class Merge(Group):
 
     lock_seconds: Annotated[float, Field(ge=0)] = 50
     max_ranges: Positive = 200
+    max_rows: Positive = 2_000_000
 
 
 class Stream(Group):
@@ -143,7 +145,8 @@ class Limits(Group):
 def _cron(expression: str) -> str:
     from crontab import CronSlices
 
-    if not CronSlices.is_valid(expression):
+    is_reboot = expression.strip().lower().endswith("reboot")  # python-crontab takes it; it is no time
+    if is_reboot or not CronSlices.is_valid(expression):
         raise ValueError("not a cron expression; allowed: five fields as in crontab(5), e.g. '*/5 * * * *'")
     return expression
 
@@ -180,7 +183,7 @@ class Settings(BaseSettings):
     maintain: Maintain = Maintain()
     spark: Spark = Spark()
     limits: Limits = Limits()
-    jobs: dict[str, Job] = {name: Job.model_validate(job) for name, job in DEFAULT_JOBS.items()}
+    jobs: dict[JobName, Job] = {name: Job.model_validate(job) for name, job in DEFAULT_JOBS.items()}
 
     @property
     def lake(self) -> Lake:

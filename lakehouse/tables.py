@@ -32,21 +32,23 @@ def is_table(path: Path) -> bool:
 
 def create_table(
     path: Path, schema: "StructType", *, partition_by: tuple[str, ...] = (), description: str,
-    properties: dict[str, str] | None = None,
+    name: str | None = None, is_replaced: bool = False,
 ) -> None:
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
 
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
+    :param name: kept in its metadata, for the writer to recognise the table by.
+    :param is_replaced: replace a table that is there by an empty one, in one commit.
     """  # fmt: skip
-    if is_table(path):
+    if is_table(path) and not is_replaced:
         return
     from deltalake import DeltaTable, Schema
 
     path.mkdir(parents=True, exist_ok=True)
     DeltaTable.create(
-        str(path), Schema.from_json(schema.json()), mode="ignore", partition_by=list(partition_by),
-        description=description, configuration=CONFIGURATION | (properties or {}),
+        str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore", partition_by=list(partition_by),
+        name=name, description=description, configuration=CONFIGURATION,
     )  # fmt: skip
 
 
@@ -104,3 +106,21 @@ def _data_changes(commit: Path) -> Iterator[dict[str, Any]]:
             change = action.get("add") or action.get("remove")
             if change and change["dataChange"]:
                 yield change
+
+
+def table_name(path: Path) -> str | None:
+    """The name that the table was made with, or ``None`` where there is no table."""
+    if not is_table(path):
+        return None
+    from deltalake import DeltaTable
+
+    name = DeltaTable(str(path)).metadata().name
+    return None if name is None else str(name)
+
+
+def transaction_version(path: Path, application_id: str) -> int:
+    """The last transaction that ``application_id`` committed to the table; -1 for none."""
+    from deltalake import DeltaTable
+
+    version = DeltaTable(str(path)).transaction_version(application_id)
+    return -1 if version is None else version

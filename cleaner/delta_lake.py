@@ -1,0 +1,220 @@
+"""The cleaner's heart: what has landed into ``merged/``, ``quarantine/`` and ``delta/``, every row once.
+
+    logs_to_merge/ -> normalised -> checked -+-> accepted -> unique -> merged/ -> enriched -> delta/
+                                             +-> rejected -> identified -> quarantine/
+
+Each arrow into a table is an insert-only MERGE on identity, so a pass that is killed anywhere is simply run again. What a
+pass did is then counted in the tables themselves, not taken from what it meant to do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from cleaner.enrich import enriched
+from cleaner.landing import Delivery, read_landed
+from lakehouse.lake import Lake
+from lakehouse.ledger import FileFigures
+from lakehouse.rules import accepted, checked, normalised, rejected
+from lakehouse.schema import DELTA, LANDED, MERGED, QUARANTINE
+from lakehouse.settings import Settings
+from lakehouse.sql import Range, hour_ranges, range_condition, table
+from lakehouse.tables import create_table
+
+IDENTITY = ("event_id", "timestamp")
+
+
+def create_tables(lake: Lake) -> None:
+    """Make the cleaner's tables where they are missing: outside of any merge, which could otherwise find one half made."""
+    by_day = ("event_date",)
+    create_table(lake.merged, MERGED, partition_by=by_day, description="one row per request, cleaned and unique")
+    create_table(lake.quarantine, QUARANTINE, description="one row per rejected row or refused file")
+    create_table(lake.delta, DELTA, partition_by=by_day, description="one row per request, enriched")
+
+
+def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequence[Delivery]) -> list[FileFigures]:
+    """Merge what these deliveries hold and say where each row went. May be run again with the same or more deliveries.
+
+    :param deliveries: checked landed files, refused ones too.
+    """
+    lake = settings.lake
+    refused = [d for d in deliveries if d.file.refused]
+    taken = [d for d in deliveries if not d.file.refused]
+    if refused:
+        insert_new(refused_files(spark, refused), lake.quarantine, ("event_id",))
+    figures = [refused_figures(d) for d in refused]
+    if not any(d.file.rows for d in taken):
+        return figures + [figures_of(d, {}, {}) for d in taken]
+
+    rows = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules).persist()
+    contents = summary(rows)
+    ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
+    if contents.has_unidentified:
+        rows = rows.transform(identified)
+    if contents.has_rejected:
+        insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",))
+    if contents.hours:
+        insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, ranges)
+        # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
+        insert_new(merged_rows(spark, lake, taken, ranges).transform(enriched), lake.delta, IDENTITY, ranges)
+    figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
+    rows.unpersist()
+    return figures
+
+
+def unique(requests: DataFrame) -> DataFrame:
+    """Accepted rows in MERGED's columns, the first arrival of each request."""
+    arrivals = Window.partitionBy(*IDENTITY).orderBy("landed_file", "source", "source_offset", "ingested_at")
+    first = requests.withColumn("arrival", F.row_number().over(arrivals)).where("arrival = 1")
+    return first.select(*MERGED.names)
+
+
+def identified(rows: DataFrame) -> DataFrame:
+    """Checked ``rows``, those that came without an id with one.
+
+    It is made from the delivery, the row's content and its number among its equals there: the same again whenever the
+    delivery is read again.
+    """
+    content = F.to_json(F.struct(*LANDED.names))
+    equals = Window.partitionBy("landed_file", "content").orderBy("landed_file")
+    number = F.row_number().over(equals).cast("string")
+    own_id = F.sha2(F.concat_ws("\n", "landed_file", "content", number), 256)
+    without = rows.where(F.col("event_id").isNull()).withColumn("content", content)
+    return rows.where(F.col("event_id").isNotNull()).unionByName(without.withColumn("event_id", own_id).drop("content"))
+
+
+def quarantined(rows: DataFrame) -> DataFrame:
+    """Rejected, identified rows in QUARANTINE's columns, the first arrival of each."""
+    arrivals = Window.partitionBy("event_id").orderBy("landed_file", "source", "source_offset", "ingested_at", "raw")
+    first = rows.withColumn("arrival", F.row_number().over(arrivals)).where("arrival = 1")
+    return first.withColumn("quarantined_at", F.current_timestamp()).select(*QUARANTINE.names)
+
+
+def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame:
+    """Refused files in QUARANTINE's columns: one row each."""
+    rows = [(f"refused-{d.landed_file}", d.landed_file, [f"file refused: {d.file.refused}"]) for d in refused]
+    named = spark.createDataFrame(rows, "event_id string, landed_file string, reasons array<string>")
+    empty = {f.name: F.lit(None).cast(f.dataType) for f in QUARANTINE if f.name not in named.columns}
+    return named.withColumns(empty | {"quarantined_at": F.current_timestamp()}).select(*QUARANTINE.names)
+
+
+def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], ranges: Sequence[Range] | None = None) -> None:
+    """Insert those ``rows`` into the table at ``path`` whose identity it does not hold yet.
+
+    :param rows: the table's columns; unique in ``identity``.
+    :param ranges: hours outside of which the table need not be looked at: a duplicate has its original's timestamp.
+    """
+    conditions = [f"t.{name} <=> s.{name}" for name in identity]
+    if ranges is not None:
+        conditions.append(range_condition("t", ranges))
+    rows.createOrReplaceTempView("new_rows")
+    rows.sparkSession.sql(
+        f"MERGE INTO {table(path)} AS t USING new_rows AS s ON {' AND '.join(conditions)} WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def merged_rows(
+    spark: SparkSession, lake: Lake, deliveries: Sequence[Delivery], ranges: Sequence[Range]
+) -> DataFrame:
+    """The rows of ``merged/`` that these deliveries brought."""
+    requests = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
+    return requests.where(F.col("landed_file").isin([d.landed_file for d in deliveries]))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a batch holds: the hours of its accepted rows, whether it has rejected ones, and any without an id."""
+
+    hours: list[datetime]
+    has_rejected: bool
+    has_unidentified: bool
+
+
+def summary(rows: DataFrame) -> Contents:
+    """What checked ``rows`` hold. An action."""
+    is_accepted = F.size("reasons") == 0
+    kinds = rows.select(
+        F.when(is_accepted, F.unix_seconds(F.date_trunc("hour", "timestamp"))).alias("hour"),
+        (~is_accepted).alias("is_rejected"),
+        F.col("event_id").isNull().alias("is_unidentified"),
+    )
+    found = kinds.distinct().collect()
+    return Contents(
+        hours=[datetime.fromtimestamp(hour, UTC) for hour in {k.hour for k in found} if hour is not None],
+        has_rejected=any(k.is_rejected for k in found),
+        has_unidentified=any(k.is_unidentified for k in found),
+    )
+
+
+def count(
+    spark: SparkSession, lake: Lake, rows: DataFrame, taken: Sequence[Delivery], ranges: Sequence[Range], *,
+    has_rejected: bool,
+) -> list[FileFigures]:
+    """Where the rows of each delivery are now, looked up in the tables. An action.
+
+    A row is merged (or quarantined) if the table holds its identity from this very delivery, once; every other arrival of
+    an identity that a table holds is a duplicate. A row that no table holds is counted nowhere, and shows.
+    """  # fmt: skip
+    merged = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
+    placed = located(rows.transform(accepted), merged, IDENTITY, "merged")
+    reasons: dict[str, dict[str, int]] = {}
+    if has_rejected:
+        quarantine = spark.read.format("delta").load(str(lake.quarantine))
+        placed = placed.unionByName(located(rows.transform(rejected), quarantine, ("event_id",), "quarantined"))
+        reasons = reason_counts(quarantine, taken)
+    per_file = placed.groupBy("landed_file").agg(
+        F.count_if(F.col("is_home") & (F.col("table") == "merged")).alias("merged"),
+        F.count_if(F.col("is_home") & (F.col("table") == "quarantined")).alias("quarantined"),
+        F.sum(F.when(F.col("is_there"), F.col("arrivals") - F.col("is_home").cast("int"))).alias("duplicates"),
+    )
+    counted = {row.landed_file: row for row in per_file.collect()}
+    return [
+        figures_of(d, counted[d.landed_file].asDict(), reasons.get(d.landed_file, {})) if d.landed_file in counted
+        else figures_of(d, {}, {})
+        for d in taken
+    ]  # fmt: skip
+
+
+def located(rows: DataFrame, stored: DataFrame, identity: Sequence[str], name: str) -> DataFrame:
+    """One row per delivery and identity: ``arrivals``, and whether the table holds it (``is_there``), from here (``is_home``)."""
+    arrived = rows.groupBy("landed_file", *identity).agg(F.count(F.lit(1)).alias("arrivals"))
+    homes = stored.select(*(F.col(c).alias(f"stored_{c}") for c in identity), F.col("landed_file").alias("home"))
+    is_same: Column = F.lit(True)
+    for column in identity:
+        is_same &= F.col(column).eqNullSafe(F.col(f"stored_{column}"))
+    home = F.col("home")
+    return arrived.join(homes, on=is_same, how="left").select(
+        "landed_file", "arrivals", F.lit(name).alias("table"), home.isNotNull().alias("is_there"),
+        F.coalesce(home == F.col("landed_file"), F.lit(False)).alias("is_home"),
+    )  # fmt: skip
+
+
+def reason_counts(quarantine: DataFrame, taken: Sequence[Delivery]) -> dict[str, dict[str, int]]:
+    """How many quarantined rows of each delivery have each reason. An action."""
+    ours = quarantine.where(F.col("landed_file").isin([d.landed_file for d in taken]))
+    counts: dict[str, dict[str, int]] = {}
+    for row in ours.select("landed_file", F.explode("reasons").alias("reason")).groupBy("landed_file", "reason").count().collect():
+        counts.setdefault(row.landed_file, {})[row.reason] = row["count"]
+    return counts
+
+
+def figures_of(delivery: Delivery, counted: dict[str, int], reasons: dict[str, int]) -> FileFigures:
+    """A taken delivery's figures. Its rows are those that the check read, whatever Spark read."""
+    return FileFigures(
+        landed_file=delivery.landed_file, name=delivery.file.path.name, rows=delivery.file.rows,
+        merged=counted.get("merged") or 0, duplicates=counted.get("duplicates") or 0,
+        quarantined=counted.get("quarantined") or 0, reasons=reasons,
+    )  # fmt: skip
+
+
+def refused_figures(delivery: Delivery) -> FileFigures:
+    """A refused file counts as one row, quarantined."""
+    reason = f"file refused: {delivery.file.refused}"
+    return FileFigures(
+        landed_file=delivery.landed_file, name=delivery.file.path.name, rows=1, merged=0, duplicates=0, quarantined=1,
+        reasons={reason: 1}, refused=delivery.file.refused,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""Exact metrics from ``delta/``: only the days that changed, replaced whole. I/O."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from consumer.components.aggregate import exact
+from consumer.components.visitors import visitors
+from lakehouse.lake import METRICS, Lake
+from lakehouse.ledger import Ledger
+from lakehouse.locks import lock
+from lakehouse.schema import METRIC_KEYS
+from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.settings import Settings
+from lakehouse.sql import day_condition
+from lakehouse.tables import changed_days, create_table, is_table, latest_version, table_id
+
+JOB = "batch"
+
+log = logging.getLogger("consumer.batch")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What ``delta/`` has that the batch metrics lack: days up to ``version``; ``days`` is ``None`` for all of them."""
+
+    table_id: str
+    version: int
+    days: set[date] | None
+
+
+def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date] | None:
+    """Bring ``metrics/batch/`` up to ``delta/``.
+
+    :param session: makes the Spark session; not called when nothing changed.
+    :return: the days that were replaced; ``None`` for all.
+    """
+    lake, ledger = settings.lake, Ledger(settings.lake.ledger)
+    with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
+        change = find_change(lake, ledger)
+        if change is None:
+            log.info("nothing to do: delta/ has not changed since the last run")
+            return set()
+        days = change.days
+        if days is None or days:
+            _create_tables(lake)
+            rows = _visitors(session(), lake, change.version, days).persist()
+            for grain in METRICS:
+                _replace(exact(rows, grain), lake, grain, days)
+            rows.unpersist()
+        # Last: only now do all three tables hold this version.
+        run.figures |= {
+            "delta_id": change.table_id, "delta_version": change.version,
+            "days": "all" if days is None else len(days),
+        }  # fmt: skip
+        log.info("%s days brought up to version %d of delta/", run.figures["days"], change.version)
+        return days
+
+
+def find_change(lake: Lake, ledger: Ledger) -> Change | None:
+    """What changed in ``delta/`` since all three tables were last written; ``None`` for nothing. No JVM."""
+    if not is_table(lake.delta):
+        return None
+    version, identifier = latest_version(lake.delta), table_id(lake.delta)
+    known = ledger.last_figure(JOB, "delta_version")
+    are_ours = ledger.last_figure(JOB, "delta_id") == identifier
+    are_there = all(is_table(lake.metrics("batch", grain)) for grain in METRICS)
+    if known is None or known > version or not are_ours or not are_there:
+        return Change(identifier, version, None)
+    if known == version:
+        return None
+    return Change(identifier, version, changed_days(lake.delta, known))
+
+
+def _visitors(spark: SparkSession, lake: Lake, version: int, days: set[date] | None) -> DataFrame:
+    requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
+    if days is not None:
+        requests = requests.where(F.col("event_date").isin(sorted(days)))
+    return visitors(requests)
+
+
+def _create_tables(lake: Lake) -> None:
+    for grain in METRICS:
+        create_table(
+            lake.metrics("batch", grain), SCHEMAS[grain],
+            partition_by=() if grain == "daily" else ("event_date",),
+            description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
+        )  # fmt: skip
+
+
+def _replace(figures: DataFrame, lake: Lake, grain: str, days: set[date] | None) -> None:
+    """Replace the rows of ``days`` in one commit; days without requests vanish."""
+    writer = figures.coalesce(1).write.format("delta").mode("overwrite")
+    if days is not None:
+        writer = writer.option("replaceWhere", day_condition("event_date", days))
+    writer.save(str(lake.metrics("batch", grain)))

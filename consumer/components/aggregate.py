@@ -1,0 +1,45 @@
+"""Metrics: visitors rolled up by day, by IP and by agent. Exact counts for batch, mergeable sketches for streaming."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.schema import METRIC_KEYS, METRICS
+
+SUMS = ("requests", "bytes", "client_errors", "server_errors", "bot_requests")
+
+
+def exact(visitors: DataFrame, grain: str) -> DataFrame:
+    """One row per day and key, distinct counts exact, in the columns of ``METRICS[grain]``.
+
+    :param visitors: as ``visitors.visitors`` makes them: unique in day, IP and agent, so that counting rows counts visitors.
+    :param grain: ``daily``, ``ip`` or ``agent``.
+    """
+    distinct = [F.count(F.lit(1)).alias("visitors")]
+    if grain == "daily":
+        distinct.append(F.count_distinct("ip").alias("ips"))
+    return _rolled_up(visitors, grain, distinct).select(*METRICS[grain].names)
+
+
+def sketched(visitors: DataFrame, grain: str, lg_k: int) -> DataFrame:
+    """One row per day and key, with a HyperLogLog sketch (Apache DataSketches) in place of each distinct count.
+
+    :param lg_k: log2 of the sketch's size; its relative standard error is 1.04 / sqrt(2 ** lg_k).
+    :return: the keys, sums, first_seen, last_seen, and ``<count>_sketch`` for each of ``sketches(grain)``.
+    """
+    keys = {"visitors": F.xxhash64("ip", F.col("agent").isNull(), "agent"), "ips": F.xxhash64("ip")}
+    distinct = [F.hll_sketch_agg(keys[name], lg_k).alias(f"{name}_sketch") for name in sketches(grain)]
+    return _rolled_up(visitors, grain, distinct)
+
+
+def sketches(grain: str) -> tuple[str, ...]:
+    """The distinct counts of a grain that streaming keeps as sketches."""
+    return tuple(name for name in ("visitors", "ips") if name in METRICS[grain].names)
+
+
+def _rolled_up(visitors: DataFrame, grain: str, distinct: list[Column]) -> DataFrame:
+    return visitors.groupBy(*METRIC_KEYS[grain]).agg(
+        *(F.sum(name).alias(name) for name in SUMS),
+        F.min("first_seen").alias("first_seen"),
+        F.max("last_seen").alias("last_seen"),
+        *distinct,
+    )

@@ -1,0 +1,127 @@
+"""``logs_to_merge/`` as a streaming source. Spark's own file source would stop at the first bad file, forget files whose
+modification time is old, and remember every name for ever; here the journal of arrivals decides, and a landed file is
+taken whole or refused whole.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+from pyspark.sql.types import StringType, StructField, StructType
+
+from lakehouse.arrivals import Arrivals
+from lakehouse.landed import BATCH_ROWS, JSON_SUFFIXES
+from lakehouse.schema import LANDED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# One row per received line: LANDED's columns from Parquet, or the line itself in `json`, with its file.
+SOURCE = StructType([*LANDED.fields, StructField("json", StringType()), StructField("landed_file", StringType())])
+
+
+@dataclass
+class LandedFiles(InputPartition):
+    """Names of landed files that one task reads."""
+
+    names: tuple[str, ...]
+
+
+class LandedStreamReader(DataSourceStreamReader):
+    """Offsets are arrival numbers: a batch is the arrivals between two of them."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self.landing = Path(options["path"])
+        self.arrivals = Arrivals(Path(options["checkpoint"]))
+        self.max_files = int(options["max_files"])
+
+    def initialOffset(self) -> dict[str, int]:
+        """Before the first arrival."""
+        return {"seq": 0}
+
+    def latestOffset(self) -> dict[str, int]:
+        """The last arrival, after numbering what has landed since."""
+        new = self.arrivals.admit(self.landing, max_files=self.max_files)
+        for arrival in new:
+            if arrival.refused:
+                logging.getLogger("consumer.archive").warning(
+                    "%s is refused, the cleaner quarantines it: %s", arrival.name, arrival.refused
+                )
+        known = new or self.arrivals.read()
+        return {"seq": max((a.seq for a in known), default=0)}
+
+    def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[LandedFiles]:
+        """One task: the archive writes one file a batch."""
+        arrivals = self.arrivals.read()
+        names = tuple(a.name for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None)
+        return [LandedFiles(names)]
+
+    def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:  # type: ignore[override]
+        """The rows of the partition's files, in SOURCE's columns."""
+        assert isinstance(partition, LandedFiles)
+        for name in partition.names:
+            yield from _rows(self.landing / name)
+
+
+class LandedSource(DataSource):
+    """``spark.readStream.format("landed")``. Options: ``path``, ``checkpoint``, ``max_files``."""
+
+    @classmethod
+    def name(cls) -> str:
+        """The format's name."""
+        return "landed"
+
+    def schema(self) -> StructType:
+        """SOURCE."""
+        return SOURCE
+
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:
+        """A reader of the landing folder."""
+        return LandedStreamReader(dict(self.options))
+
+
+def _rows(path: Path) -> Iterator["pa.RecordBatch"]:
+    if path.suffix in JSON_SUFFIXES:
+        return _json_rows(path)
+    return _parquet_rows(path)
+
+
+def _parquet_rows(path: Path) -> Iterator["pa.RecordBatch"]:
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS):
+        yield _source_batch({name: batch.column(name) for name in batch.schema.names}, batch.num_rows, path.name)
+
+
+def _json_rows(path: Path) -> Iterator["pa.RecordBatch"]:
+    lines: list[str] = []
+    with path.open(encoding="utf-8", newline="\n") as handle:
+        for line in handle:
+            lines.append(line.removesuffix("\n"))
+            if len(lines) == BATCH_ROWS:
+                yield _source_batch({"json": lines}, len(lines), path.name)
+                lines = []
+    if lines:
+        yield _source_batch({"json": lines}, len(lines), path.name)
+
+
+def _source_batch(columns: dict[str, Any], rows: int, landed_file: str) -> "pa.RecordBatch":
+    """A batch in SOURCE's columns and types; absent ones are null."""
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    schema = to_arrow_schema(SOURCE, timezone="UTC")
+    columns = columns | {"landed_file": [landed_file] * rows}
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(rows, field.type))
+        elif isinstance(values, pa.Array):
+            arrays.append(values.cast(field.type))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

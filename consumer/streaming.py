@@ -1,0 +1,122 @@
+"""The streaming consumer: the archive and metrics queries on one driver. I/O: it starts, watches and stops them."""
+
+import json
+import logging
+import threading
+import time
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from consumer.components import archive, metrics
+from lakehouse.errors import PipelineError
+from lakehouse.ledger import Ledger
+from lakehouse.locks import lock
+from lakehouse.settings import Settings
+
+POLL_SECONDS = 0.5
+LOCK = "stream"
+
+log = logging.getLogger("consumer.stream")
+
+
+def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> None:
+    """Run both queries until ``stop`` is set; the batch under way is finished first.
+
+    :raises PipelineError: a query failed; says which and why.
+    """
+    with lock(settings.lake.locks, LOCK):
+        queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
+        log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
+        watcher = ProgressWatcher(Ledger(settings.lake.ledger))
+        try:
+            while not stop.wait(POLL_SECONDS):
+                watcher.record(queries)
+                for query in queries:
+                    _raise_if_failed(query)
+            log.info("stopping after the current batch")
+        finally:
+            deadline = time.monotonic() + settings.stream.stop_seconds
+            for query in queries:
+                _drain(query, deadline)
+            watcher.record(queries)
+        log.info("stopped")
+
+
+def stream_once(spark: SparkSession, settings: Settings) -> None:
+    """Process what has landed, through the archive and then the metrics, and return."""
+    with lock(settings.lake.locks, LOCK):
+        watcher = ProgressWatcher(Ledger(settings.lake.ledger))
+        archiving = _start_archive(spark, settings)
+        try:
+            archiving.processAllAvailable()
+        except StreamingQueryException:
+            _raise_if_failed(archiving)
+            raise
+        finally:
+            watcher.record([archiving])
+            archiving.stop()
+        counting = _start_metrics(spark, settings, is_once=True)
+        try:
+            while not counting.awaitTermination(1):
+                watcher.record([counting])
+        except StreamingQueryException:
+            _raise_if_failed(counting)
+            raise
+        watcher.record([counting])
+
+
+class ProgressWatcher:
+    """Keeps each query's last progress in the ledger, for ``status``, and logs batches that had rows."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.seen: dict[str, tuple[int, str]] = {}
+
+    def record(self, queries: list[StreamingQuery]) -> None:
+        """Record what is new in the queries' progress."""
+        for query in queries:
+            last = query.lastProgress
+            if last is None:
+                continue
+            progress = json.loads(last.json)
+            identity = (progress["batchId"], progress["timestamp"])
+            if self.seen.get(query.name) == identity:
+                continue
+            self.seen[query.name] = identity
+            self.ledger.record_progress(query.name, progress)
+            if progress["numInputRows"]:
+                log.info(
+                    "%s: batch %d, %d rows in %.1f s",
+                    query.name, progress["batchId"], progress["numInputRows"],
+                    progress["durationMs"]["triggerExecution"] / 1000,
+                )  # fmt: skip
+
+
+def _start_archive(spark: SparkSession, settings: Settings) -> StreamingQuery:
+    archive.recover_checkpoint(spark, settings.lake)
+    rows = archive.archived(archive.landed(spark, settings))
+    return archive.archive_query(rows, settings).start()
+
+
+def _start_metrics(spark: SparkSession, settings: Settings, *, is_once: bool) -> StreamingQuery:
+    application_id = metrics.prepare(settings.lake)
+    unique = metrics.requests(metrics.archive(spark, settings), settings)
+    return metrics.metrics_query(unique, settings, application_id, is_once=is_once).start()
+
+
+def _drain(query: StreamingQuery, deadline: float) -> None:
+    """Stop ``query`` between two batches, or at ``deadline`` in the middle of one: that batch then runs again at the next start."""
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    query.stop()
+
+
+def _raise_if_failed(query: StreamingQuery) -> None:
+    error = query.exception()
+    if error is not None:
+        reason = str(error).splitlines()[0]
+        raise PipelineError(
+            f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start"
+        ) from error

@@ -1,0 +1,111 @@
+"""The archive's journal: which landed file arrived as which number, so that a batch read again is the same batch.
+
+One line of JSON per landed file, in ``_checkpoints/archive/arrivals.jsonl``. It stands with the query's checkpoint
+because it means nothing without it. Only the archive writes it; the cleaner asks it what is archived.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lakehouse.landed import LandedFile, check
+from lakehouse.lake import waiting_files
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One arrival of a landed file. Its inode, size and modification time tell it from another under the same name."""
+
+    seq: int
+    name: str
+    inode: int
+    size: int
+    mtime_ns: int
+    rows: int
+    refused: str | None = None
+
+    def is_file(self, path: Path) -> bool:
+        """Whether ``path`` is still the file that arrived."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        return (found.st_ino, found.st_size, found.st_mtime_ns) == (self.inode, self.size, self.mtime_ns)
+
+
+class Arrivals:
+    """The journal of one archive.
+
+    :param checkpoint: the archive query's checkpoint folder.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.path = checkpoint / "arrivals.jsonl"
+
+    def read(self) -> list[Arrival]:
+        """All arrivals that are remembered, by number."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        return [Arrival(**json.loads(line)) for line in lines]
+
+    def write(self, arrivals: Iterable[Arrival]) -> None:
+        """Replace the journal, durably."""
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        hidden = self.path.with_name(f".{self.path.name}.tmp")
+        with hidden.open("w", encoding="utf-8") as handle:
+            handle.writelines(json.dumps(asdict(a)) + "\n" for a in arrivals)
+            handle.flush()
+            os.fsync(handle.fileno())
+        hidden.replace(self.path)
+
+    def admit(self, landing: Path, *, max_files: int) -> list[Arrival]:
+        """Number up to ``max_files`` landed files not seen yet, in the order of their names; forget those long gone.
+
+        :return: the new arrivals, refused ones too.
+        """
+        committed = self.committed_seq()
+        known = self.read()
+        kept = [a for a in known if a.seq > committed or a.is_file(landing / a.name)]
+        names = {a.name for a in kept if a.is_file(landing / a.name)}
+        new: list[Arrival] = []
+        seq = max((a.seq for a in known), default=committed)
+        for path in waiting_files(landing):
+            if len(new) == max_files:
+                break
+            if path.name not in names:
+                arrival = _arrival(seq + len(new) + 1, path)
+                if arrival is not None:
+                    new.append(arrival)
+        if new:
+            self.write([*kept, *new])
+        return new
+
+    def committed_seq(self) -> int:
+        """The number up to which arrivals are in ``logs/``: Spark's own commit log says so."""
+        batches = [int(p.name) for p in (self.checkpoint / "commits").glob("*") if p.name.isdigit()]
+        if not batches:
+            return 0
+        offset = (self.checkpoint / "offsets" / str(max(batches))).read_text(encoding="utf-8").splitlines()[-1]
+        return int(json.loads(offset)["seq"])
+
+    def archived_names(self, landing: Path) -> set[str]:
+        """Names of the files in ``landing`` whose rows are all in ``logs/``."""
+        committed = self.committed_seq()
+        return {
+            a.name for a in self.read() if a.seq <= committed and a.refused is None and a.is_file(landing / a.name)
+        }
+
+
+def _arrival(seq: int, path: Path) -> Arrival | None:
+    """Check a landed file and number it; ``None`` if it cannot be read just now and must be tried again."""
+    try:
+        found = path.stat()
+        landed: LandedFile = check(path)
+    except OSError:
+        return None
+    return Arrival(seq, path.name, found.st_ino, found.st_size, found.st_mtime_ns, landed.rows, landed.refused)

@@ -1,0 +1,18 @@
+"""Agents joined to requests: parsed once for each distinct agent, on the driver, and joined back."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.agents import parse_agent
+
+AGENTS = "agent string, browser string, os string, device string, is_bot boolean"
+
+
+def with_agents(requests: DataFrame) -> DataFrame:
+    """``requests`` with browser, os, device and is_bot of their ``agent``. Reads the distinct agents: an action."""
+    agents = [row.agent for row in requests.select("agent").distinct().collect()]
+    parsed = ((agent, parse_agent(agent)) for agent in agents)
+    rows = [(agent, p.browser, p.os, p.device, p.is_bot) for agent, p in parsed]
+    known = requests.sparkSession.createDataFrame(rows, AGENTS).withColumnRenamed("agent", "known_agent")
+    is_same = F.col("agent").eqNullSafe(F.col("known_agent"))
+    return requests.join(F.broadcast(known), on=is_same, how="left").drop("known_agent")

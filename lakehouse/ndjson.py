@@ -1,0 +1,50 @@
+"""Landed NDJSON: lines of text in, landed rows out. Every line is a row, whatever is in it."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from lakehouse.schema import LANDED
+
+_CORRUPT = "_corrupt"
+_TIMES = frozenset(f.name for f in LANDED if isinstance(f.dataType, T.TimestampType))
+# Times are read as text and converted: a time that is none becomes null and not a broken line.
+_JSON = T.StructType(
+    [T.StructField(f.name, T.StringType() if f.name in _TIMES else f.dataType) for f in LANDED]
+    + [T.StructField(_CORRUPT, T.StringType())]
+)
+
+
+def landed_rows(rows: DataFrame, *keep: str) -> DataFrame:
+    """``rows`` with those that are a line of NDJSON, in ``json``, read into LANDED's columns.
+
+    :param rows: ``json``: the line, or null for a row that has LANDED's columns already; these, unless no row has.
+    :param keep: other columns of ``rows`` to pass on.
+    :return: LANDED's columns and ``keep``. A line that is not an object of LANDED's fields with their types has itself as ``raw``.
+    """
+    parsed = rows.withColumn("line", F.from_json("json", _JSON, {"columnNameOfCorruptRecord": _CORRUPT}))
+    is_mixed = set(LANDED.names) <= set(rows.columns)
+    return parsed.select(*(_either(f.name, is_mixed=is_mixed) for f in LANDED), *keep)
+
+
+def _either(name: str, *, is_mixed: bool) -> Column:
+    from_line = _field(name)
+    if not is_mixed:
+        return from_line.alias(name)
+    return F.when(F.col("json").isNull(), F.col(name)).otherwise(from_line).alias(name)
+
+
+def _field(name: str) -> Column:
+    value = F.col(f"line.{name}")
+    if name in _TIMES:
+        return F.try_to_timestamp(value)
+    if name == "raw":
+        return F.coalesce(F.when(_is_broken(), F.col("json")), value)
+    return value
+
+
+def _is_broken() -> Column:
+    """Not a JSON object, a field of another type, or a field that the landing does not know (it would be lost)."""
+    keys = F.json_object_keys("json")
+    unknown = F.size(F.array_except(keys, F.array(*(F.lit(n) for n in LANDED.names)))) > 0
+    return F.col("line").isNull() | F.col(f"line.{_CORRUPT}").isNotNull() | keys.isNull() | unknown

@@ -1,0 +1,71 @@
+"""What a request looks like when clean, and what makes it valid. Stream and batch agree because both apply these.
+
+A rule is a ``Column`` that yields a reason or null; a row's reasons are an array. A row with none is accepted.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.settings import Rules
+
+# What a log's text columns are cleaned of; ids, sources and the raw line stay as they came.
+TEXT_COLUMNS = ("ip", "user", "method", "path", "query", "protocol", "referer", "agent", "site")
+
+BLANK_LINE = "blank line"
+UNPARSABLE = "line does not parse"
+IN_THE_FUTURE = "timestamp in the future"
+NEGATIVE_BYTES = "bytes below zero"
+
+
+def cleaned(text: Column) -> Column:
+    """``text`` without blanks around it; null where that leaves nothing or the log's ``-``."""
+    trimmed = F.trim(text)
+    return F.when(~trimmed.isin("", "-"), trimmed)
+
+
+def normalised(rows: DataFrame) -> DataFrame:
+    """``rows`` with cleaned text columns and their ``event_date`` (UTC). Every row stays."""
+    texts = {name: cleaned(F.col(name)) for name in TEXT_COLUMNS}
+    return rows.withColumns(texts | {"event_date": F.to_date("timestamp")})
+
+
+def broken_rules(rules: Rules) -> Column:
+    """Every reason against a normalised row, as an array of strings: empty for a valid one, never null."""
+    return F.array_compact(F.array(_unparsable(), *_missing(rules), *_out_of_range(rules)))
+
+
+def checked(rows: DataFrame, rules: Rules) -> DataFrame:
+    """Normalised ``rows`` with ``reasons``: why each is rejected."""
+    return rows.withColumn("reasons", broken_rules(rules))
+
+
+def accepted(rows: DataFrame) -> DataFrame:
+    """The checked rows that break no rule."""
+    return rows.where(F.size("reasons") == 0)
+
+
+def rejected(rows: DataFrame) -> DataFrame:
+    """The checked rows that break a rule: exactly those that ``accepted`` leaves."""
+    return rows.where(F.size("reasons") > 0)
+
+
+def _unparsable() -> Column:
+    raw = F.col("raw")
+    return F.when(F.trim(raw) == "", BLANK_LINE).when(raw.isNotNull(), UNPARSABLE)
+
+
+def _missing(rules: Rules) -> list[Column]:
+    """One reason for each required column that is null; a line that did not parse has its reason already."""
+    is_parsed = F.col("raw").isNull()
+    return [F.when(is_parsed & F.col(name).isNull(), f"no {name}") for name in rules.required]
+
+
+def _out_of_range(rules: Rules) -> list[Column]:
+    ahead = F.col("ingested_at") + F.make_dt_interval(secs=F.lit(float(rules.future_seconds)))
+    earliest, status = F.lit(rules.earliest), F.col("status")
+    return [
+        F.when(F.col("timestamp") > ahead, IN_THE_FUTURE),
+        F.when(F.col("event_date") < earliest, f"timestamp before {rules.earliest}"),
+        F.when(~status.between(rules.status_min, rules.status_max), f"status outside {rules.status_min}-{rules.status_max}"),
+        F.when(F.col("bytes") < 0, NEGATIVE_BYTES),
+    ]

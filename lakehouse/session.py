@@ -1,0 +1,102 @@
+"""The Spark session: a JVM of our own (local or on a cluster), or a Spark Connect server. I/O."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import EngineError
+from lakehouse.settings import Settings
+
+MIN_JAVA = 17
+LOG4J = Path("conf/log4j2.properties")
+
+# Settings that any session takes, a remote one too.
+SQL_CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 is read wrongly elsewhere
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",  # 50 by default: seconds for each commit on one machine
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+}
+# Settings that only a JVM at its start takes.
+STATIC_CONF = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.ui.enabled": "false",
+    "spark.log.level": "WARN",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+def spark_session(settings: Settings, app_name: str) -> SparkSession:
+    """A session by ``settings.spark``.
+
+    :raises EngineError: no Java, no Delta JARs, or a Connect server that does not answer; says what to do.
+    """
+    spark = settings.spark
+    conf = SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
+    if spark.remote:
+        return _remote_session(spark.remote, conf)
+    _require_java()
+    _require_delta_jars()
+    # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name).master(spark.master)
+    options = ["-XX:+UseSerialGC" if spark.master.startswith("local") else ""]
+    if LOG4J.exists():
+        options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
+    conf = STATIC_CONF | {
+        "spark.driver.memory": spark.driver_memory,
+        "spark.driver.extraJavaOptions": " ".join(filter(None, options)),
+    } | conf  # fmt: skip
+    if spark.master.startswith("local"):
+        conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise EngineError(f"Spark did not start on {spark.master}: {error}") from error
+
+
+def _remote_session(remote: str, conf: dict[str, str]) -> SparkSession:
+    try:
+        session = SparkSession.builder.remote(remote).getOrCreate()
+        for key, value in conf.items():
+            session.conf.set(key, value)
+    except Exception as error:
+        raise EngineError(
+            f"no Spark Connect server answers at {remote} (spark.remote): {error}; start it, or set spark.remote to null"
+        ) from error
+    return session
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    advice = "install it with: make setup, or: apt-get install openjdk-17-jre-headless"
+    if java is None:
+        raise EngineError(f"no Java runtime on PATH and JAVA_HOME is not set: Spark needs Java {MIN_JAVA}; {advice}")
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EngineError(f"{java} does not run: {error}; {advice}") from None
+    version = re.search(r'version "(\d+)', answer)
+    if version and int(version[1]) < MIN_JAVA:
+        raise EngineError(f"{java} is Java {version[1]}, Spark needs {MIN_JAVA} or newer; {advice}")
+
+
+def _require_delta_jars() -> None:
+    import pyspark
+
+    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+    if not any(jars.glob("*delta-spark*.jar")):
+        raise EngineError(f"Delta's JARs are not in {jars}; install them with: make setup")

@@ -51,7 +51,7 @@ install_java() {
   fi
   say "installing Java: $java_package"
   "${as_root[@]}" apt-get -qq update
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$java_package" >/dev/null
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$java_package" >/dev/null
   has_java || fail "$java_package is installed, and still no Java $min_java or newer on PATH; see: update-alternatives --config java"
 }
 

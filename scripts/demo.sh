@@ -14,7 +14,11 @@ settings=$("$python" -c 'from lakehouse.settings import load_settings; paths = l
 { read -r lake; read -r log; } <<<"$settings"
 mkdir -p "$log/demo"
 
-stream='' schedule=''
+# COMMAND...: run it to its end. Not in the foreground: a signal to this script would have to wait for that end.
+run() {
+  "$python" -m "$@" <&0 &
+  wait $!
+}
 start() { # NAME COMMAND...: in the background, its output in log/demo/NAME.log; sets $started
   local name=$1
   shift
@@ -23,7 +27,7 @@ start() { # NAME COMMAND...: in the background, its output in log/demo/NAME.log;
 }
 stop() { # NAME PID: SIGTERM, and wait; fails if it was gone already or did not end well
   local name=$1 pid=$2 status=0
-  if ! kill -TERM "$pid" 2>/dev/null; then
+  if ! jobs -pr | grep -qx "$pid" || ! kill -TERM "$pid"; then
     wait "$pid" || status=$?
     printf 'demo: %s ended too early, with code %s; the end of %s/demo/%s.log:\n' "$name" "$status" "$log" "$name" >&2
     tail -n 20 "$log/demo/$name.log" >&2
@@ -38,10 +42,12 @@ stop() { # NAME PID: SIGTERM, and wait; fails if it was gone already or did not 
 }
 # Whatever happens, nothing that was started here goes on.
 cleanup() {
-  local pid
+  local running
   trap - EXIT INT TERM
-  for pid in $schedule $stream; do kill -TERM "$pid" 2>/dev/null || true; done
-  for pid in $schedule $stream; do wait "$pid" 2>/dev/null || true; done
+  running=$(jobs -pr)
+  # shellcheck disable=SC2086
+  [ -z "$running" ] || kill -TERM $running 2>/dev/null || true
+  wait
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -59,32 +65,30 @@ if [ -n "${LOGS:-}" ]; then
     logs=($LOGS)
   fi
   say "producer ingest: ${logs[*]} -> $lake/logs_to_merge/"
-  "$python" -m producer ingest "${logs[@]}"
+  run producer ingest "${logs[@]}"
 else
   say "producer simulate: $rate events/s for $seconds s -> $lake/logs_to_merge/, with duplicates, late, null and broken rows"
-  "$python" -m producer simulate --rate "$rate" --duration "$seconds"
+  run producer simulate --rate "$rate" --duration "$seconds"
 fi
 
 say "cleaner schedule stops, once its running job is done (each job's output: $log/cron/)"
 stop schedule "$schedule"
-schedule=''
 
 say "cleaner merge: what has landed since -> $lake/merged/, quarantine/, delta/"
-"$python" -m cleaner merge
+run cleaner merge
 
 say "consumer stream stops after its current batch; then one more pass takes what it has not seen"
 stop stream "$stream"
-stream=''
-"$python" -m consumer stream --once
+run consumer stream --once
 
 say "cleaner merge again: landed files that are merged and archived go away"
-"$python" -m cleaner merge
+run cleaner merge
 
 say "consumer batch: exact figures of the days that changed -> $lake/metrics/batch/"
-"$python" -m consumer batch
+run consumer batch
 
 say "consumer status"
-"$python" -m consumer status || true
+run consumer status || true
 
 say "consumer report (again at any time: $python -m consumer report)"
-"$python" -m consumer report
+run consumer report

@@ -9,7 +9,10 @@ declare -A names=()
 is_stopping=
 stop() {
   is_stopping=yes
-  [ "${#names[@]}" -eq 0 ] || kill -TERM "${!names[@]}" 2>/dev/null
+  local running
+  running=$(jobs -pr)
+  # shellcheck disable=SC2086
+  [ -z "$running" ] || kill -TERM $running 2>/dev/null
 }
 # Ctrl-C reaches the whole process group; what a script starts with & ignores it, so that each stops once, in order.
 trap stop INT TERM
@@ -23,11 +26,13 @@ done
 
 code=0
 while [ "${#names[@]}" -gt 0 ]; do
-  ended=
   wait -n -p ended "${!names[@]}"
   status=$?
-  # A signal's trap ends the wait early, with no process named.
-  [ -n "$ended" ] || continue
+  # A signal's trap ends the wait early, with no process named; 127 says that there is none to wait for.
+  if [ -z "${ended:-}" ]; then
+    [ "$status" -ne 127 ] || break
+    continue
+  fi
   if [ -z "$is_stopping" ]; then
     echo "run: python -m ${names[$ended]} ended by itself with code $status; stopping the others" >&2
     code=$((status == 0 ? 1 : status))

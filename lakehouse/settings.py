@@ -145,7 +145,8 @@ class Limits(Group):
 def _cron(expression: str) -> str:
     from crontab import CronSlices
 
-    is_reboot = expression.strip().lower().endswith("reboot")  # python-crontab takes it; it is no time
+    expression = " ".join(expression.split())
+    is_reboot = expression.lower().endswith("reboot")  # python-crontab takes it; it is no time
     if is_reboot or not CronSlices.is_valid(expression):
         raise ValueError("not a cron expression; allowed: five fields as in crontab(5), e.g. '*/5 * * * *'")
     return expression

@@ -129,12 +129,7 @@ class Ledger:
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""
-        with self._reading() as db:
-            rows = db.execute(
-                "SELECT landed_file, name, rows, merged, duplicates, quarantined, reasons, refused FROM files"
-                " WHERE retired_at IS NULL ORDER BY landed_file"
-            ).fetchall()
-        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7]) for row in rows]
+        return self._file_figures("retired_at IS NULL")
 
     def retire(self, landed_files: Iterable[str]) -> None:
         """Record that these deliveries' files go away. Recorded first, removed after: a crash between the two only
@@ -154,6 +149,16 @@ class Ledger:
             ).fetchone()
         names = ("files", "refused", "rows", "merged", "duplicates", "quarantined", "unbalanced")
         return {name: int(value) for name, value in zip(names, row, strict=True)}
+
+    def unbalanced_files(self) -> list[FileFigures]:
+        """Deliveries whose rows are not all accounted for exactly once: there should be none."""
+        return self._file_figures("rows <> merged + duplicates + quarantined")
+
+    def first_merged_at(self) -> str | None:
+        """When the first landed file was merged, or ``None``."""
+        with self._reading() as db:
+            row = db.execute("SELECT min(merged_at) FROM files").fetchone()
+        return None if row[0] is None else str(row[0])
 
     def reasons(self) -> dict[str, int]:
         """How many quarantined rows gave each reason, most frequent first; a row can give several."""
@@ -176,6 +181,11 @@ class Ledger:
             ).fetchall()
         names = ("run_id", "started_at", "ended_at", "exit_code")
         return {r[0]: dict(zip(names, r[1:5], strict=True)) | {"figures": json.loads(r[5])} for r in rows}
+
+    def last_good_ends(self) -> dict[str, str]:
+        """When each job last ended with exit code 0."""
+        with self._reading() as db:
+            return dict(db.execute("SELECT job, max(ended_at) FROM runs WHERE exit_code = 0 GROUP BY job ORDER BY job"))
 
     def last_figure(self, job: str, figure: str) -> Any:
         """``figure`` as the last run of ``job`` that ended well and had it left it, or ``None``."""
@@ -200,6 +210,15 @@ class Ledger:
         with self._reading() as db:
             rows = db.execute("SELECT name, updated_at, progress FROM queries ORDER BY name").fetchall()
         return {name: {"updated_at": at, "progress": json.loads(progress)} for name, at, progress in rows}
+
+    def _file_figures(self, condition: str) -> list[FileFigures]:
+        columns = "landed_file, name, rows, merged, duplicates, quarantined, reasons, refused"
+        with self._reading() as db:
+            found = db.execute(f"SELECT {columns} FROM files WHERE {condition} ORDER BY landed_file").fetchall()
+        return [
+            FileFigures(file, name, rows, merged, duplicates, quarantined, json.loads(reasons), refused)
+            for file, name, rows, merged, duplicates, quarantined, reasons, refused in found
+        ]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

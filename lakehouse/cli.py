@@ -1,0 +1,111 @@
+"""What the command lines of the three programs share: the settings option, errors, overrides, signals."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from lakehouse.errors import PipelineError, SettingsError
+from lakehouse.logs import printable
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Group, Settings
+
+    AnyGroup = TypeVar("AnyGroup", bound=Group)
+
+Conf = Annotated[Path, typer.Option("--conf", help="The settings file.", metavar="FILE")]
+DEFAULT_CONF = Path("conf/pipeline.yaml")
+
+
+def application(help_text: str) -> typer.Typer:
+    """A Typer application with subcommands, as all three programs have it."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Turn an error that is meant for the user into its message on standard error and exit code 1.
+
+    Once logging is configured, the message goes to the log, which the terminal is part of. So does any other error,
+    with its traceback: it is a fault of the program.
+    """
+    try:
+        yield
+    except PipelineError as error:
+        report(error)
+        raise typer.Exit(1) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception:
+        if not logging.getLogger().handlers:
+            raise
+        logging.getLogger("lakehouse").exception("unexpected error")
+        raise typer.Exit(1) from None
+
+
+def report(error: PipelineError) -> None:
+    """Show the user what is wrong: in the log if there is one, else line by line on standard error."""
+    if logging.getLogger().handlers:
+        logging.getLogger("lakehouse").error("%s", "; ".join(str(error).splitlines()))
+    else:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {printable(line)}", err=True)
+
+
+def overridden(group: "AnyGroup", **options: Any) -> "AnyGroup":
+    """A group of settings with those options in the place of its values that were given (are not ``None``).
+
+    :param options: by the names of the group's settings.
+    :raises SettingsError: a value is not allowed; names the option as one types it.
+    """
+    from pydantic import ValidationError
+
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return type(group).model_validate(group.model_dump() | given)
+    except ValidationError as error:
+        problems = [
+            f"--{str(e['loc'][0]).replace('_', '-')} = {printable(repr(e['input']))}: {e['msg']}" for e in error.errors()
+        ]
+        raise SettingsError("\n".join(problems)) from None
+
+
+def begin(program: str, conf: Path, log_name: str | None) -> "Settings":
+    """Load the settings and configure the log.
+
+    :param program: the name of its loggers, e.g. ``producer``.
+    :param log_name: its log below ``paths.log``, e.g. ``writer/producer.log``; ``None`` for the terminal alone.
+    :raises SettingsError: the settings file or a variable of the environment is wrong.
+    :raises PipelineError: the log cannot be written.
+    """
+    from lakehouse.logs import configure
+    from lakehouse.settings import load_settings
+
+    settings = load_settings(conf)
+    log_file = None if log_name is None else settings.paths.log / log_name
+    try:
+        configure(program, log_file)
+    except OSError as error:
+        raise PipelineError(f"{log_file}: the log cannot be written: {error.strerror}; see to its permissions") from None
+    return settings
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM or SIGINT sets. A second signal ends the program at once."""
+    stop = Event()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop

@@ -1,0 +1,259 @@
+"""Logs read in blocks of whole lines (I/O): plain files, gzip by its magic bytes, pipes. Memory stays flat.
+
+Offsets count bytes of the uncompressed log. A line longer than ``max_line_bytes`` comes as a block of its own, a little
+longer than the limit and without newline; the rest of it is passed over.
+"""
+
+import gzip
+import os
+import select
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedReader, FileIO, RawIOBase
+from pathlib import Path
+from typing import IO, Any
+
+from lakehouse.errors import InputError
+
+BLOCK_BYTES = 4 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "unzip"}
+MAGIC_BYTES = max(map(len, OTHER_MAGIC))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines of a log; ``data`` begins with the line at ``offset``. All lines end with a newline, but perhaps the last."""
+
+    offset: int
+    data: bytes
+
+
+class BlockReader:
+    """Cuts what ``read`` delivers into blocks.
+
+    :param read: as ``io.RawIOBase.read``: up to so many bytes, none when there is nothing now.
+    :param offset: where in the log ``read`` begins.
+    """
+
+    def __init__(
+        self, read: Callable[[int], bytes], *, max_line_bytes: int, offset: int = 0, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self._read = read
+        self._block_bytes, self._max_line_bytes = block_bytes, max_line_bytes
+        self._buffer = bytearray()
+        self._is_passing_over = False
+        self.offset = offset
+        """Where the first line starts that was not delivered, or only in part."""
+        self.position = offset
+        """How far the log was read."""
+
+    def next(self) -> Block | None:
+        """The next lines, whole ones, or ``None`` when there is no whole line now."""
+        while True:
+            has_more = self._fill(self._block_bytes)
+            if self._is_passing_over and not self._pass_over():
+                if has_more:
+                    continue
+                return None
+            end = self._buffer.rfind(b"\n") + 1
+            if end:
+                return self._taken(end)
+            longest = self._max_line_bytes + len(b"\r\n")
+            if len(self._buffer) < longest and has_more:
+                has_more = self._fill(longest)
+                if self._buffer.find(b"\n") >= 0:
+                    continue
+            if len(self._buffer) >= longest:
+                self._is_passing_over = True
+                return Block(self.offset, bytes(self._buffer[:longest]))
+            return None
+
+    @property
+    def rest(self) -> Block | None:
+        """The last line, if it has no end yet."""
+        if not self._buffer or self._is_passing_over:
+            return None
+        return Block(self.offset, bytes(self._buffer))
+
+    def _fill(self, size: int) -> bool:
+        """Read until the buffer holds ``size`` bytes; whether there may be more."""
+        while len(self._buffer) < size:
+            chunk = self._read(size - len(self._buffer))
+            if not chunk:
+                return False
+            self._buffer += chunk
+            self.position += len(chunk)
+        return True
+
+    def _pass_over(self) -> bool:
+        """Drop the rest of a line that was too long; whether its end was there."""
+        end = self._buffer.find(b"\n") + 1
+        if not end:
+            self._buffer.clear()
+            return False
+        del self._buffer[:end]
+        self.offset = self.position - len(self._buffer)
+        self._is_passing_over = False
+        return True
+
+    def _taken(self, end: int) -> Block:
+        block = Block(self.offset, bytes(memoryview(self._buffer)[:end]))
+        self._buffer = self._buffer[end:]
+        self.offset += end
+        return block
+
+
+class GzipFile:
+    """What can be read of a gzip file, of one or more members."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.error: str | None = None
+        self._file = file
+        self._members = gzip.GzipFile(fileobj=file, mode="rb")
+
+    def read(self, size: int) -> bytes:
+        if self.error is not None:
+            return b""
+        try:
+            return self._members.read1(size)
+        except EOFError:
+            self.error = "the gzip file ends before its end: it is truncated or still being written"
+        except (gzip.BadGzipFile, zlib.error) as error:
+            self.error = f"the gzip file is damaged: {error}"
+        return b""
+
+    def raw_position(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PlainFile:
+    """A log file that is not compressed. It may grow while it is read."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.error: str | None = None
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size) or b""
+
+    def raw_position(self) -> int:
+        return self._file.tell()
+
+    def status(self) -> os.stat_result:
+        """What the kernel says of the open file, whatever its name is now."""
+        return os.fstat(self._file.fileno())
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes from elsewhere in the file."""
+        return os.pread(self._file.fileno(), size, offset)
+
+    def seek(self, offset: int) -> None:
+        """Go on reading at ``offset``."""
+        self._file.seek(offset)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Stream:
+    """Standard input or a pipe, compressed or not. ``read`` never waits for plain text; ``wait`` does.
+
+    :param is_stopped: asked every ``poll_seconds`` while waiting for more of a compressed log; true ends it there.
+    """
+
+    def __init__(self, descriptor: int, *, poll_seconds: float, is_stopped: Callable[[], bool]) -> None:
+        self.is_at_end = False
+        self._descriptor, self._poll_seconds, self._is_stopped = descriptor, poll_seconds, is_stopped
+        self._head: bytes | None = b""
+        self._gzip: GzipFile | None = None
+        self._bytes_read = 0
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be read to its end."""
+        return None if self._gzip is None else self._gzip.error
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until there is something to read, its end included, or so long; whether there is."""
+        return bool(select.select([self._descriptor], [], [], seconds)[0])
+
+    def read(self, size: int) -> bytes:
+        if self._gzip is not None:
+            chunk = self._gzip.read(size)
+            self.is_at_end = not chunk
+            return chunk
+        chunk = self.read_raw(size) if self.wait(0) else b""
+        if self._head is None:
+            return chunk
+        self._head += chunk
+        if len(self._head) < len(GZIP_MAGIC) and not self.is_at_end:
+            return b""
+        head, self._head = self._head, None
+        if not head.startswith(GZIP_MAGIC):
+            return head
+        self._gzip = GzipFile(BufferedReader(_Waiting(self, head)))
+        return self.read(size)
+
+    def read_raw(self, size: int) -> bytes:
+        """Bytes as they arrive; waits for them."""
+        while not self.wait(self._poll_seconds):
+            if self._is_stopped():
+                return b""
+        chunk = os.read(self._descriptor, size)
+        self._bytes_read += len(chunk)
+        self.is_at_end = not chunk
+        return chunk
+
+    def raw_position(self) -> int:
+        return self._bytes_read
+
+    def close(self) -> None:
+        if self._descriptor != sys.stdin.fileno():
+            os.close(self._descriptor)
+
+
+class _Waiting(RawIOBase):
+    """A stream as a file object for gzip, with what was read of it already."""
+
+    def __init__(self, stream: Stream, head: bytes) -> None:
+        super().__init__()
+        self._stream, self._head = stream, head
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        chunk = self._head or self._stream.read_raw(len(view))
+        chunk, self._head = chunk[: len(view)], chunk[len(view) :]
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def open_file(path: Path) -> PlainFile | GzipFile:
+    """Open a log file.
+
+    :raises InputError: it cannot be opened, or is compressed in another way than gzip.
+    """
+    try:
+        file = FileIO(path)
+        head = os.pread(file.fileno(), MAGIC_BYTES, 0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; see to its permissions") from None
+    for magic, program in OTHER_MAGIC.items():
+        if head.startswith(magic):
+            file.close()
+            raise InputError(
+                f"{path}: is compressed, and not with gzip; decompress it with {program} and ingest the result, "
+                "or send it to the standard input of: python -m producer ingest -"
+            )
+    return GzipFile(file) if head.startswith(GZIP_MAGIC) else PlainFile(file)
+
+
+Log = PlainFile | GzipFile | Stream

@@ -1,0 +1,214 @@
+r"""Log lines to columns, vectorised. Pure: text in, columns out, one row for each line whatever is in it.
+
+What parses as Combined or Common::
+
+    host ident user [dd/Mon/yyyy:HH:MM:SS +zzzz] "request" status bytes
+    ... the same ...                                                    "referer" "agent" [more fields]
+
+Host, ident and user hold no blank, host no quote. Inside quotes a backslash escapes the next character. The status has
+three digits, bytes are digits that fit 64 bits or ``-``. A date that does not exist does not parse. Both forms are
+taken line by line, whether ``combined`` or ``common`` was asked for; ``vhost`` takes ``name:port `` before them too.
+
+Values stay as logged: ``-`` is ``-`` (but for bytes, a number: null) and escapes such as ``\x22`` are not decoded.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from producer.json_lines import TIMESTAMP, json_fields
+
+# What a file's lines can be read as. Common is read as Combined.
+Parser = Literal["combined", "vhost", "json"]
+
+# The columns that a line is read into. `raw` is the line itself where it did not parse, else null.
+PARSED: dict[str, pl.DataType] = {
+    "timestamp": TIMESTAMP, "ip": pl.String(), "user": pl.String(), "method": pl.String(), "path": pl.String(),
+    "query": pl.String(), "protocol": pl.String(), "status": pl.Int32(), "bytes": pl.Int64(), "referer": pl.String(),
+    "agent": pl.String(), "site": pl.String(), "raw": pl.String(),
+}  # fmt: skip
+SAMPLE_LINES = 1000
+
+_BLANKS = r" \t\n\v\f\r"
+_FIELD = rf"[^{_BLANKS}]+"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_VHOST = rf"({_FIELD}):[0-9]+ "
+_FRONT = (
+    rf'([^{_BLANKS}"]+) {_FIELD} ({_FIELD}) '
+    r"\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4})\] "
+)
+_BACK = rf" ([0-9]{{3}}) ([0-9]+|-)(?: {_QUOTED} {_QUOTED}(?: .*)?)?$"
+# The request of a well-formed line is taken apart in the same pass; a line that this misses is read again by _ANY.
+_USUAL = rf'({_TOKEN}) ([^{_BLANKS}"\\?]*)(?:\?([^{_BLANKS}"\\]*))? (HTTP/[0-9.]+)'
+_REQUEST = rf"(?s)^({_TOKEN}) (.*?)(?: (HTTP/[0-9.]+))?$"
+
+_FRONT_NAMES, _REQUEST_NAMES = ("ip", "user", "time"), ("method", "path", "query", "protocol")
+_BACK_NAMES = ("status", "bytes", "referer", "agent")
+
+
+class _Grammar(NamedTuple):
+    """Two regular expressions for one format: ``usual`` is faster and misses some lines, ``any`` takes all."""
+
+    usual: str
+    usual_names: tuple[str, ...]
+    any: str
+    any_names: tuple[str, ...]
+
+
+_COMBINED = _Grammar(
+    f'^{_FRONT}"{_USUAL}"{_BACK}', (*_FRONT_NAMES, *_REQUEST_NAMES, *_BACK_NAMES),
+    f"(?s)^{_FRONT}{_QUOTED}{_BACK}", (*_FRONT_NAMES, "request", *_BACK_NAMES),
+)  # fmt: skip
+_WITH_VHOST = _Grammar(
+    f'^{_VHOST}{_FRONT}"{_USUAL}"{_BACK}', ("site", *_FRONT_NAMES, *_REQUEST_NAMES, *_BACK_NAMES),
+    f"(?s)^(?:{_VHOST})?{_FRONT}{_QUOTED}{_BACK}", ("site", *_FRONT_NAMES, "request", *_BACK_NAMES),
+)  # fmt: skip
+
+
+def parse(lines: pl.Series, parser: Parser) -> pl.DataFrame:
+    """Read log lines.
+
+    :param lines: text without end-of-line characters, no nulls.
+    :return: one row for each line, in order, with the columns of ``PARSED``.
+    """
+    lines = lines.rename("line")
+    if parser == "json":
+        return _landed(_json_fields(lines))
+    return _landed(_text_fields(lines, _WITH_VHOST if parser == "vhost" else _COMBINED))
+
+
+def detect(lines: pl.Series) -> Parser | None:
+    """The format that most of the lines are in; Combined when it is even, ``None`` when none of them parses."""
+    sample = lines.head(SAMPLE_LINES)
+    combined = parse(sample, "combined")["timestamp"].count()
+    vhost = parse(sample, "vhost")["site"].count()
+    in_json = parse(sample, "json")["timestamp"].count()
+    counts: dict[Parser, int] = {"combined": combined, "vhost": vhost, "json": in_json}
+    best = max(counts, key=counts.__getitem__)
+    return best if counts[best] else None
+
+
+def first_timestamp(lines: pl.Series) -> datetime | None:
+    """The first time that can be read in the lines, in whichever format."""
+    parser = detect(lines)
+    if parser is None:
+        return None
+    first = parse(lines.head(SAMPLE_LINES), parser)["timestamp"].drop_nulls().first()
+    return first if isinstance(first, datetime) else None
+
+
+def _landed(fields: pl.DataFrame) -> pl.DataFrame:
+    """PARSED's columns from these and ``line``; where there is no timestamp, the line did not parse."""
+    names = [name for name in PARSED if name != "raw"]
+    if fields["timestamp"].null_count() == 0:
+        return fields.select(*names, pl.lit(None, pl.String).alias("raw"))
+    is_parsed = pl.col("timestamp").is_not_null()
+    return fields.select(
+        *(pl.when(is_parsed).then(pl.col(name)).alias(name) for name in names),
+        pl.when(~is_parsed).then("line").alias("raw"),
+    )
+
+
+def _text_fields(lines: pl.Series, grammar: _Grammar) -> pl.DataFrame:
+    usual = _extracted(lines, grammar.usual, grammar.usual_names)
+    is_missed = usual["time"].is_null()
+    if is_missed.any():
+        usual = usual.with_row_index("row")
+        others = _extracted(lines.filter(is_missed), grammar.any, grammar.any_names)
+        others = _with_request_split(others).with_columns(usual["row"].filter(is_missed)).select(usual.columns)
+        usual = pl.concat([usual.filter(~is_missed), others]).sort("row")
+    return _typed(usual)
+
+
+def _typed(texts: pl.DataFrame) -> pl.DataFrame:
+    """The text fields of lines with numbers and times in their types; without ``timestamp`` a line did not parse."""
+    size = texts["bytes"].cast(pl.Int64, strict=False)
+    is_too_big = size.is_null() & (texts["bytes"] != "-").fill_null(value=False)
+    timestamp = _timestamps(texts["time"]).set(is_too_big, None)
+    site = [] if "site" in texts.columns else [pl.lit(None, pl.String).alias("site")]
+    return texts.with_columns(pl.col("status").cast(pl.Int32), size, timestamp, *site)
+
+
+def _json_fields(lines: pl.Series) -> pl.DataFrame:
+    entries = _with_request_split(json_fields(lines))
+    has_request = pl.col("request").is_not_null() & ((pl.col("request") != "") | pl.col("uri").is_null())
+    uri = pl.col("uri").str.splitn("?", 2)
+    arguments = pl.col("arguments").replace(["", "-"], None)
+    other = {
+        "method": pl.col("verb"),
+        "path": uri.struct.field("field_0"),
+        "query": pl.coalesce(uri.struct.field("field_1"), arguments),
+        "protocol": pl.col("version"),
+    }
+    return entries.with_columns(
+        *(pl.when(has_request).then(pl.col(name)).otherwise(value).alias(name) for name, value in other.items()),
+        pl.col("host").replace(["", "-"], None).str.replace(r":[0-9]+$", "").alias("site"),
+    ).with_columns(lines)
+
+
+def _extracted(lines: pl.Series, pattern: str, names: tuple[str, ...]) -> pl.DataFrame:
+    groups = lines.str.extract_groups(pattern).struct.rename_fields(list(names))
+    return groups.struct.unnest().with_columns(lines)
+
+
+def _with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
+    """``method``, ``path``, ``query`` and ``protocol`` from ``request``; what is no request stands in ``path`` whole."""
+    names = ["method", "target", "protocol"]
+    groups = pl.col("request").str.extract_groups(_REQUEST).struct.rename_fields(names).struct.field(*names)
+    parts = fields.with_columns(groups)
+    target = pl.col("target").str.splitn("?", 2)
+    return parts.with_columns(
+        pl.when(pl.col("method").is_null()).then("request").otherwise(target.struct.field("field_0")).alias("path"),
+        target.struct.field("field_1").alias("query"),
+    )
+
+
+# Times ---------------------------------------------------------------------------------------------------------------
+
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
+_MONTH_ORDER = np.argsort(_MONTH_KEYS)
+_MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
+_EARLIEST_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+
+
+def _timestamps(times: pl.Series) -> pl.Series:
+    """Logged times such as ``17/May/2015:10:05:03 +0000`` in UTC; null where null, or where no such time exists."""
+    is_there = times.is_not_null()
+    characters = (
+        times.fill_null("0" * _LOGGED_CHARACTERS)
+        .cast(pl.Binary)
+        .bin.reinterpret(dtype=pl.Array(pl.UInt8, _LOGGED_CHARACTERS))
+        .to_numpy()
+        .reshape(-1, _LOGGED_CHARACTERS)
+        .astype(np.int64)
+    )
+    seconds, exists = _seconds(characters)
+    micros = pl.Series("timestamp", seconds * 1_000_000).cast(TIMESTAMP)
+    return micros.set(~(is_there & pl.Series(exists)), None)
+
+
+def _seconds(characters: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def number(start: int, stop: int) -> npt.NDArray[np.int64]:
+        powers = 10 ** np.arange(stop - start - 1, -1, -1)
+        return (characters[:, start:stop] - ord("0")) @ powers
+
+    day, year, hour, minute, second = number(0, 2), number(7, 11), number(12, 14), number(15, 17), number(18, 20)
+    month_keys = characters[:, 3:6] @ np.array([1 << 16, 1 << 8, 1])
+    found = np.searchsorted(_MONTH_KEYS, month_keys, sorter=_MONTH_ORDER)
+    month = _MONTH_ORDER[np.minimum(found, len(_MONTHS) - 1)]
+    is_month = _MONTH_KEYS[month] == month_keys
+    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    month_days = _MONTH_DAYS[month] + (is_leap & (month == 1))
+    exists = is_month & (year >= 1) & (day >= 1) & (day <= month_days) & (hour < 24) & (minute < 60) & (second < 60)
+    offset = (number(22, 24) * 60 + number(24, 26)) * 60
+    east = np.where(characters[:, 21] == ord("-"), -offset, offset)
+    days = np.asarray(((year - 1970) * 12 + month).astype("M8[M]").astype("M8[D]").astype(np.int64)) + day - 1
+    seconds = days * 86_400 + hour * 3600 + minute * 60 + second - east
+    return seconds, exists & (seconds >= _EARLIEST_SECONDS) & (seconds <= _LATEST_SECONDS)

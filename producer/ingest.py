@@ -1,0 +1,269 @@
+"""``producer ingest``: real logs, from their beginning to their end, into landed rows (I/O).
+
+Files are read one after another, in the order of the first time that can be read in each (of its modification, where
+there is none), with standard input and pipes last. Two threads parse blocks of a file side by side; rows are landed in
+the file's order.
+"""
+
+import glob
+import logging
+import os
+import stat
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import polars as pl
+
+from lakehouse.errors import InputError
+from lakehouse.settings import Ingest
+from producer.blocks import Block, BlockReader, GzipFile, Log, PlainFile, Stream, open_file
+from producer.formats import first_timestamp
+from producer.identity import line_spans
+from producer.landing import Lander, utc_now
+from producer.progress import Progress
+from producer.rows import LineParser, Reading, line_texts
+
+log = logging.getLogger("producer.ingest")
+
+STANDARD_INPUT = "-"
+THREADS = 2
+SNIFFED_BYTES = 1 << 14
+
+
+@dataclass
+class Summary:
+    """What an ingest did. ``failed`` are files that could not be read, or not to their end."""
+
+    files: int = 0
+    failed: int = 0
+    lines: int = 0
+    unparsed: int = 0
+    is_stopped: bool = False
+
+
+# Which files -----------------------------------------------------------------------------------------------------------
+
+
+def source_text(path: str | Path) -> str:
+    r"""A file's name as text; bytes in it that are not UTF-8 become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def files_named(path: str) -> list[Path]:
+    """The files that ``path`` means: itself, those in a folder (not below it, and no hidden ones), those of a glob.
+
+    :raises InputError: there is no such file or folder.
+    """
+    named = Path(path)
+    try:
+        if named.is_dir():
+            return sorted(p for p in named.iterdir() if not p.name.startswith(".") and not p.is_dir())
+        if named.exists():
+            return [named]
+    except OSError as error:
+        raise InputError(f"{source_text(path)}: cannot be read: {error.strerror}; see to its permissions") from None
+    if glob.has_magic(path):
+        return sorted(p for p in map(Path, glob.glob(path)) if not p.is_dir())
+    raise InputError(f"{source_text(path)}: no such file or folder; name logs, folders of logs, or - for standard input")
+
+
+def in_time_order(files: Iterable[Path]) -> list[Path]:
+    """The files by the first time that can be read in each, else by that of their modification."""
+    return sorted(files, key=lambda path: (_first_time(path), path))
+
+
+def _first_time(path: Path) -> datetime:
+    status = path.stat()
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    if not stat.S_ISREG(status.st_mode):
+        return datetime.max.replace(tzinfo=UTC)
+    try:
+        opened = open_file(path)
+        try:
+            head = opened.read(SNIFFED_BYTES)
+        finally:
+            opened.close()
+    except (InputError, OSError):
+        return modified_at
+    lines = line_texts(Block(0, head), line_spans(head), has_cut_lines=False)
+    return first_timestamp(lines) or modified_at
+
+
+def chosen_files(paths: Sequence[str]) -> list[Path | None]:
+    """All files that the paths mean, each once and in time order; ``None`` at the end for standard input.
+
+    :raises InputError: there is no such file, or there are no files at all.
+    """
+    files = {p.resolve(): p for path in paths if path != STANDARD_INPUT for p in files_named(path)}
+    chosen: list[Path | None] = [*in_time_order(files.values())]
+    if STANDARD_INPUT in paths:
+        chosen.append(None)
+    if not chosen:
+        names = ", ".join(source_text(path) for path in paths)
+        raise InputError(f"{names}: no files there; name logs, folders of logs, or - for standard input")
+    return chosen
+
+
+# Reading them ----------------------------------------------------------------------------------------------------------
+
+
+class Ingestion:
+    """One run over logs. Ends early, with what was read landed, when ``stop`` is set.
+
+    :param settings: the group ``ingest``.
+    :param wall_clock: seconds since the epoch, to compare with modification times.
+    """
+
+    def __init__(
+        self, settings: Ingest, lander: Lander, stop: Event, *,
+        now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.summary = Summary()
+        self._settings, self._lander, self._stop = settings, lander, stop
+        self._now, self._clock, self._wall_clock = now, clock, wall_clock
+
+    def run(self, paths: Sequence[str]) -> Summary:
+        """Land every line of the logs that the paths mean.
+
+        :raises InputError: one of the paths does not exist; nothing has been landed then.
+        :raises PipelineError: batches cannot be published.
+        """
+        files = chosen_files(paths)
+        with ThreadPoolExecutor(THREADS) as pool, Progress(_total_bytes(files)) as progress:
+            for path in files:
+                if self._stop.is_set():
+                    break
+                try:
+                    self._land(path, pool, progress)
+                except InputError as error:
+                    self.summary.failed += 1
+                    log.error("%s", error)
+            self._lander.flush()
+        self.summary.is_stopped = self._stop.is_set()
+        return self.summary
+
+    def _land(self, path: Path | None, pool: Executor, progress: Progress) -> None:
+        source = STANDARD_INPUT if path is None else source_text(path)
+        opened = self._opened(path)
+        reader = BlockReader(opened.read, max_line_bytes=self._settings.max_line_bytes)
+        parser = LineParser(reading_of(source, self._settings))
+        self.summary.files += 1
+        read_bytes = 0
+        try:
+            tasks = (block and parser.task(block, self._now()) for block in self._blocks(opened, reader))
+            for rows in results_in_order(pool, tasks):
+                position = opened.raw_position()
+                progress.advance(position - read_bytes, 0 if rows is None else rows.height)
+                read_bytes = position
+                if rows is None:
+                    self._lander.tick()
+                    continue
+                self.summary.lines += rows.height
+                self.summary.unparsed += rows["raw"].count()
+                self._lander.add(rows)
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read to its end: {error.strerror}; what came before it is landed") from None
+        finally:
+            opened.close()
+        if opened.error is not None and not self._stop.is_set():
+            raise InputError(
+                f"{source}: {opened.error}; what could be read before is landed. Ingest a whole copy to add the rest"
+            )
+
+    def _opened(self, path: Path | None) -> Log:
+        if path is None:
+            return self._stream(sys.stdin.fileno())
+        if path.is_file():
+            return open_file(path)
+        try:
+            return self._stream(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            raise InputError(f"{source_text(path)}: cannot be read: {error.strerror}") from None
+
+    def _stream(self, descriptor: int) -> Stream:
+        return Stream(descriptor, poll_seconds=self._settings.poll_seconds, is_stopped=self._stop.is_set)
+
+    def _blocks(self, opened: Log, reader: BlockReader) -> Iterator[Block | None]:
+        """The log's blocks; ``None`` while there is nothing to read."""
+        while not self._stop.is_set():
+            block = reader.next()
+            if block is not None:
+                yield block
+            elif isinstance(opened, Stream) and not opened.is_at_end:
+                yield None
+                opened.wait(self._settings.poll_seconds)
+            else:
+                break
+        if self._stop.is_set():
+            return
+        if isinstance(opened, PlainFile):
+            yield from self._last_line(opened, reader)
+        elif reader.rest is not None and opened.error is None:
+            yield reader.rest
+
+    def _last_line(self, opened: PlainFile, reader: BlockReader) -> Iterator[Block | None]:
+        """A last line without newline, once its file is quiet; or when its newline has come, what ends with that."""
+        quiet = Quiet(self._settings.quiet_seconds, clock=self._clock, wall_clock=self._wall_clock)
+        while reader.rest is not None and not self._stop.is_set():
+            status = opened.status()
+            if status.st_size <= reader.position and quiet.is_quiet(status):
+                yield reader.rest
+                return
+            block = reader.next()
+            if block is not None:
+                yield block
+                return
+            yield None
+            self._stop.wait(min(self._settings.poll_seconds, self._settings.quiet_seconds))
+
+
+class Quiet:
+    """Whether a file has not changed for so long: by its modification time, or seen with our own eyes."""
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+        self._seconds, self._clock, self._wall_clock = seconds, clock, wall_clock
+        self._seen: tuple[int, int] | None = None
+        self._since = 0.0
+
+    def is_quiet(self, status: os.stat_result) -> bool:
+        """Look at the file's ``status`` as it is now."""
+        seen = status.st_size, status.st_mtime_ns
+        if seen != self._seen:
+            self._seen, self._since = seen, self._clock()
+        is_old = self._wall_clock() - status.st_mtime >= self._seconds
+        return is_old or self._clock() - self._since >= self._seconds
+
+
+def reading_of(source: str, settings: Ingest) -> Reading:
+    """How the log called ``source`` is read under these settings."""
+    return Reading(source, settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips)
+
+
+def results_in_order(
+    pool: Executor, tasks: Iterable[Callable[[], pl.DataFrame] | None]
+) -> Iterator[pl.DataFrame | None]:
+    """The tasks' results in their order, a few of them being worked on. After ``None`` come all results before it."""
+    working: deque[Future[pl.DataFrame]] = deque()
+    for task in tasks:
+        if task is not None:
+            working.append(pool.submit(task))
+        while len(working) > (THREADS if task is not None else 0):
+            yield working.popleft().result()
+        if task is None:
+            yield None
+    while working:
+        yield working.popleft().result()
+
+
+def _total_bytes(files: Iterable[Path | None]) -> int | None:
+    sizes = [path.stat().st_size if path is not None and path.is_file() else None for path in files]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -44,8 +44,15 @@ def job_command(job: Job, conf: Path, python: str) -> list[str]:
 
 
 def run_job(
-    name: str, settings: Settings, *, conf: Path, root: Path, stop: threading.Event, python: str = sys.executable,
-    is_echoed: bool = False, command: Command = job_command,
+    name: str,
+    settings: Settings,
+    *,
+    conf: Path,
+    root: Path,
+    stop: threading.Event,
+    python: str = sys.executable,
+    is_echoed: bool = False,
+    command: Command = job_command,
 ) -> int:
     """Run the job ``name`` of ``settings.jobs`` once, and wait for it.
 
@@ -54,7 +61,7 @@ def run_job(
     :param is_echoed: copy its output to standard output too.
     :return: its exit code, 128 and the signal's number if one ended it; 0 if it was skipped because it still runs.
     :raises InputError: there is no such job, or its process cannot be started.
-    """  # fmt: skip
+    """
     job = start_job(name, settings, conf=conf, root=root, python=python, is_echoed=is_echoed, command=command)
     if job is None:
         return 0
@@ -69,13 +76,19 @@ def run_job(
 
 
 def start_job(
-    name: str, settings: Settings, *, conf: Path, root: Path, python: str = sys.executable, is_echoed: bool = False,
+    name: str,
+    settings: Settings,
+    *,
+    conf: Path,
+    root: Path,
+    python: str = sys.executable,
+    is_echoed: bool = False,
     command: Command = job_command,
 ) -> "RunningJob | None":
     """Start the job ``name``; parameters and errors as ``run_job``.
 
     :return: the run, to be advanced until it ends, and closed; ``None`` if the last one still goes on.
-    """  # fmt: skip
+    """
     if name not in settings.jobs:
         raise InputError(f"no such job: {printable(name)}; the settings have: {', '.join(sorted(settings.jobs))}")
     output = JobLog(log_file(settings, name), sys.stdout.buffer if is_echoed else None)
@@ -93,19 +106,6 @@ def start_job(
 def log_file(settings: Settings, name: str) -> Path:
     """Where the output of job ``name`` goes."""
     return settings.paths.log / "cron" / f"{name}.log"
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set while the block lasts. For the main thread."""
-    stop = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 class RunningJob:

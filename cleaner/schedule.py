@@ -27,8 +27,15 @@ def local_now() -> datetime:
 
 
 def schedule(
-    settings: Settings, *, conf: Path, root: Path, stop: threading.Event, now: Callable[[], datetime] = local_now,
-    python: str = sys.executable, is_echoed: bool = False, command: Command = job_command,
+    settings: Settings,
+    *,
+    conf: Path,
+    root: Path,
+    stop: threading.Event,
+    now: Callable[[], datetime] = local_now,
+    python: str = sys.executable,
+    is_echoed: bool = False,
+    command: Command = job_command,
     grace_seconds: float = GRACE_SECONDS,
 ) -> None:
     """Run the jobs of ``settings.jobs`` at their times until ``stop`` is set. Different jobs run side by side.
@@ -40,7 +47,7 @@ def schedule(
     :param now: the clock, with a time zone.
     :param is_echoed: copy the jobs' output to standard output too.
     :raises SettingsError: a job never comes round.
-    """  # fmt: skip
+    """
     for name, job in settings.jobs.items():
         require_recurring(name, job.cron)
     handled = _minute(now())

@@ -21,7 +21,6 @@ from cleaner.jobs import (
     log_file,
     run_job,
     start_job,
-    stopped_by_signals,
     wait_for_output,
 )
 from lakehouse.errors import InputError
@@ -318,13 +317,3 @@ def test_a_terminal_that_is_gone_does_not_end_the_job(tmp_path: Path) -> None:
         log.write(b"b\n")
         log.close()
     assert (tmp_path / "x.log").read_bytes() == b"a\nb\n"
-
-
-def test_signals_set_the_event_and_get_their_handlers_back() -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with stopped_by_signals() as stop:
-            assert not stop.is_set()
-            os.kill(os.getpid(), number)
-            assert stop.is_set()
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

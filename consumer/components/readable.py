@@ -1,0 +1,50 @@
+"""Figures as a person reads them. Whatever came from a log is made harmless on its way to the terminal."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lakehouse.logs import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+CUT_CHARACTERS = 500
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_TIME_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def bytes_text(count: int) -> str:
+    """Bytes with three digits and a unit of powers of 1,000: ``1.23 MB``."""
+    value, unit = float(abs(count)), 0
+    while value >= 999.5 and unit < len(_BYTE_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    decimals = 0 if unit == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
+    sign = "-" if count < 0 else ""
+    return f"{sign}{value:,.{decimals}f} {_BYTE_UNITS[unit]}"
+
+
+def count_text(count: int) -> str:
+    """A count with its thousands apart: ``1,234``."""
+    return f"{count:,}"
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time in its largest unit: ``4 s``, ``3 min``, ``5 h``, ``2 d``."""
+    for size, unit in _TIME_UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def ago_text(time: datetime | None, now: datetime) -> str:
+    """How long ago ``time`` was: ``3 min ago``; nothing for ``None``."""
+    return "" if time is None else f"{duration_text((now - time).total_seconds())} ago"
+
+
+def safe(text: object, style: str = "") -> "Text":
+    """``text`` for a terminal: escaped, cut when very long, and never taken for markup."""
+    from rich.text import Text
+
+    whole = str(text)
+    cut = whole[:CUT_CHARACTERS] + ("…" if len(whole) > CUT_CHARACTERS else "")
+    return Text(printable(cut), style=style)

@@ -26,7 +26,11 @@ DEFAULT_CONF = Path("conf/pipeline.yaml")
 def application(help_text: str) -> typer.Typer:
     """A Typer application with subcommands, as all three programs have it."""
     return typer.Typer(
-        help=help_text, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
 
 
@@ -72,9 +76,10 @@ def overridden(group: "AnyGroup", **options: Any) -> "AnyGroup":
     try:
         return type(group).model_validate(group.model_dump() | given)
     except ValidationError as error:
-        problems = [
-            f"--{str(e['loc'][0]).replace('_', '-')} = {printable(repr(e['input']))}: {e['msg']}" for e in error.errors()
-        ]
+        problems = []
+        for e in error.errors():
+            option = str(e["loc"][0]).replace("_", "-")
+            problems.append(f"--{option} = {printable(repr(e['input']))}: {e['msg']}")
         raise SettingsError("\n".join(problems)) from None
 
 
@@ -94,7 +99,8 @@ def begin(program: str, conf: Path, log_name: str | None) -> "Settings":
     try:
         configure(program, log_file)
     except OSError as error:
-        raise PipelineError(f"{log_file}: the log cannot be written: {error.strerror}; see to its permissions") from None
+        reason = error.strerror or error
+        raise PipelineError(f"{log_file}: the log cannot be written: {reason}; see to its permissions") from None
     return settings
 
 

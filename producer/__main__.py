@@ -1,10 +1,13 @@
 """``python -m producer``: puts requests into the landing folder, made up (``simulate``) or real (``ingest``)."""
 
 import logging
+import math
 import secrets
 import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +15,14 @@ from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, overridden, re
 from lakehouse.settings import LandingFormat, LogFormat
 
 if TYPE_CHECKING:
-    from lakehouse.settings import Landing, Settings
+    from lakehouse.settings import Ingest, Landing, Settings
     from producer.landing import Lander
 
 app = application("Put requests into the landing folder: made up (simulate) or from real logs (ingest).")
 log = logging.getLogger("producer")
 
 LOG_NAME = "writer/producer.log"
+SEEDED_START = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = ("duplicates", "late", "nulls", "malformed", "bots")
 FileFormat = Annotated[
     LandingFormat | None, typer.Option("--format", help="Kind of the landed files; landing.format in the settings.")
@@ -33,7 +37,7 @@ def _lander(settings: "Settings", landing: "Landing") -> "Lander":
     )
 
 
-def _share(kind: str) -> typer.models.OptionInfo:
+def _share(kind: str) -> Any:
     return typer.Option(help=f"Part of the events that are {kind}, 0 to 1.", metavar="SHARE")
 
 
@@ -41,10 +45,17 @@ def _share(kind: str) -> typer.models.OptionInfo:
 def simulate(
     rate: Annotated[float | None, typer.Option(help="Events per second.")] = None,
     duration: Annotated[
-        float | None, typer.Option(help="Run so many seconds, in real time. Without it and --events: until stopped.", min=0)
+        float | None, typer.Option(help="Run so long, in real time. Without it and --events: until stopped.", min=0)
     ] = None,
     events: Annotated[int | None, typer.Option(help="Make so many events, as fast as possible.", min=0)] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same events. Default: another one each time.", min=0)] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Same seed, same events; default: another one each time. "
+            f"With --events their times are the same too, and begin on {SEEDED_START:%Y-%m-%d}.",
+        ),
+    ] = None,
     file_format: FileFormat = None,
     duplicates: Annotated[float | None, _share("delivered again, with the same event_id")] = None,
     late: Annotated[float | None, _share("up to some days old")] = None,
@@ -70,17 +81,21 @@ def simulate(
         from producer.pacing import TICK_SECONDS, land_batches
         from producer.simulate import batches
 
+        if events is None:
+            start = utc_now()
+        elif seed is not None:
+            start = SEEDED_START
+        else:  # at full speed time runs ahead of ours: begin so far back that no event lies in the future
+            start = utc_now() - timedelta(seconds=events / simulation.rate)
         seed = secrets.randbelow(2**32) if seed is None else seed
-        log.info("simulating %g events/s with --seed %d", simulation.rate, seed)
-        count = round(simulation.rate * duration) if duration is not None else events
-        is_paced = events is None
-        # At full speed time runs ahead of ours: begin so far back that no event lies in the future.
-        start = utc_now() - timedelta(seconds=0 if events is None else events / simulation.rate)
+        log.info("simulating %g events/s from %s on with --seed %d", simulation.rate, f"{start:%F %T} UTC", seed)
+        ticks = None if duration is None else math.ceil(duration / TICK_SECONDS)
         lander = _lander(settings, landing)
-        made = batches(simulation, seed=seed, start=start, events=count, tick_seconds=TICK_SECONDS)
-        counts = land_batches(made, lander, stop, is_paced=is_paced)
+        made = batches(simulation, seed=seed, start=start, events=events, tick_seconds=TICK_SECONDS)
+        counts = land_batches(islice(made, ticks), lander, stop, is_paced=events is None)
         kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS)
-        log.info("made %s events: %s; landed %s rows in %d files", f"{counts['events']:,}", kinds, f"{lander.rows:,}", lander.files)
+        landed = f"landed {lander.rows:,} rows in {lander.files:,} files"
+        log.info("made %s events: %s; %s", f"{counts['events']:,}", kinds, landed)
 
 
 @app.command()
@@ -89,13 +104,13 @@ def ingest(
         list[str], typer.Argument(metavar="PATH...", help="Logs, folders or globs of logs; - is standard input.")
     ],
     site: Annotated[
-        str | None, typer.Option(help="The site's name. Part of each line's identity: always use the same one for a log.")
+        str | None, typer.Option(help="The site's name. It is part of each line's identity: keep to one for a log.")
     ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How the lines are written; auto finds out for each file.")
     ] = None,
     file_format: FileFormat = None,
-    follow: Annotated[  # noqa: FBT002
+    follow: Annotated[
         bool, typer.Option("--follow", help="Go on as the logs grow and rotate, from where it was left, like tail -F.")
     ] = False,
     conf: Conf = DEFAULT_CONF,
@@ -110,18 +125,41 @@ def ingest(
         landing = overridden(settings.landing, format=file_format)
         reading = overridden(settings.ingest, site=site, log_format=log_format)
         stop = stop_on_signals()
-        from producer.ingest import Ingestion
-
         lander = _lander(settings, landing)
-        begun = time.monotonic()
-        summary = Ingestion(reading, lander, stop).run(paths)
-        log.info(
-            "ingested %d files, %d of them not to their end: %s lines, %s of them unparsed; landed %s rows in %.1f s%s",
-            summary.files, summary.failed, f"{summary.lines:,}", f"{summary.unparsed:,}", f"{lander.rows:,}",
-            time.monotonic() - begun, "; stopped, run again to add the rest" if summary.is_stopped else "",
-        )  # fmt: skip
-    if summary.failed:
+        if follow:
+            has_failed = _follow(paths, settings, reading, lander, stop)
+        else:
+            has_failed = _ingest(paths, reading, lander, stop)
+    if has_failed:
         raise typer.Exit(1)
+
+
+def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event) -> bool:
+    from producer.ingest import Ingestion
+
+    begun = time.monotonic()
+    summary = Ingestion(reading, lander, stop).run(paths)
+    log.info(
+        "ingested %d files, %d of them not to their end: %s lines, %s of them unparsed; landed %s rows in %.1f s%s",
+        summary.files, summary.failed, f"{summary.lines:,}", f"{summary.unparsed:,}", f"{lander.rows:,}",
+        time.monotonic() - begun, "; stopped, run again to add the rest" if summary.is_stopped else "",
+    )  # fmt: skip
+    return summary.failed > 0
+
+
+def _follow(paths: list[str], settings: "Settings", reading: "Ingest", lander: "Lander", stop: Event) -> bool:
+    from lakehouse.locks import lock
+    from producer.follow import POSITIONS, Follower
+
+    with lock(settings.lake.locks, "follow"):
+        follower = Follower(paths, reading, lander, settings.lake.checkpoint("follow") / POSITIONS, stop)
+        log.info("following %s", ", ".join(paths))
+        follower.run()
+    log.info(
+        "stopped following: %s lines, %s of them unparsed; landed %s rows in %d files",
+        f"{follower.lines:,}", f"{follower.unparsed:,}", f"{lander.rows:,}", lander.files,
+    )  # fmt: skip
+    return False
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import os
 import select
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from lakehouse.errors import InputError
 
@@ -25,7 +26,7 @@ MAGIC_BYTES = max(map(len, OTHER_MAGIC))
 
 @dataclass(frozen=True)
 class Block:
-    """Lines of a log; ``data`` begins with the line at ``offset``. All lines end with a newline, but perhaps the last."""
+    """Lines of a log from that at ``offset`` on. All of them end with a newline, but perhaps the last."""
 
     offset: int
     data: bytes
@@ -111,10 +112,12 @@ class GzipFile:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.error: str | None = None
+        """Why it could not be read to its end."""
         self._file = file
         self._members = gzip.GzipFile(fileobj=file, mode="rb")
 
     def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes of the uncompressed log; none at its end, or at an error."""
         if self.error is not None:
             return b""
         try:
@@ -125,10 +128,26 @@ class GzipFile:
             self.error = f"the gzip file is damaged: {error}"
         return b""
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes from elsewhere in the uncompressed log, if they can be read; ``seek`` before reading on."""
+        self.seek(offset)
+        found = bytearray()
+        while len(found) < size and (chunk := self.read(size - len(found))):
+            found += chunk
+        self.error = None
+        return bytes(found)
+
+    def seek(self, offset: int) -> None:
+        """Go on reading at ``offset`` of the uncompressed log, or at its end if it is shorter."""
+        with suppress(EOFError, OSError, zlib.error):
+            self._members.seek(offset)
+
     def raw_position(self) -> int:
+        """How many bytes were read from the disk."""
         return self._file.tell()
 
     def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
 
@@ -139,10 +158,22 @@ class PlainFile:
         self.error: str | None = None
         self._file = file
 
+    @classmethod
+    @contextmanager
+    def at(cls, path: Path) -> Iterator[Self]:
+        """The bytes of any file as they are, while the block lasts."""
+        opened = cls(FileIO(path))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
     def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; none at its end, for now."""
         return self._file.read(size) or b""
 
     def raw_position(self) -> int:
+        """How many bytes were read from the disk."""
         return self._file.tell()
 
     def status(self) -> os.stat_result:
@@ -158,6 +189,7 @@ class PlainFile:
         self._file.seek(offset)
 
     def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
 
@@ -184,6 +216,7 @@ class Stream:
         return bool(select.select([self._descriptor], [], [], seconds)[0])
 
     def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes of the uncompressed log; none at its end, and when there is nothing now."""
         if self._gzip is not None:
             chunk = self._gzip.read(size)
             self.is_at_end = not chunk
@@ -211,9 +244,11 @@ class Stream:
         return chunk
 
     def raw_position(self) -> int:
+        """How many bytes came through the pipe."""
         return self._bytes_read
 
     def close(self) -> None:
+        """Let go of the pipe; standard input stays open."""
         if self._descriptor != sys.stdin.fileno():
             os.close(self._descriptor)
 

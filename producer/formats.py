@@ -156,7 +156,7 @@ def _extracted(lines: pl.Series, pattern: str, names: tuple[str, ...]) -> pl.Dat
 
 
 def _with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
-    """``method``, ``path``, ``query`` and ``protocol`` from ``request``; what is no request stands in ``path`` whole."""
+    """``method``, ``path``, ``query`` and ``protocol`` from ``request``; what is none stands in ``path`` whole."""
     names = ["method", "target", "protocol"]
     groups = pl.col("request").str.extract_groups(_REQUEST).struct.rename_fields(names).struct.field(*names)
     parts = fields.with_columns(groups)
@@ -169,7 +169,7 @@ def _with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
 
 # Times ---------------------------------------------------------------------------------------------------------------
 
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
 _MONTH_ORDER = np.argsort(_MONTH_KEYS)
 _MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-
-import polars as pl
+from typing import TypeVar
 
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
-from producer.blocks import Block, BlockReader, GzipFile, Log, PlainFile, Stream, open_file
+from producer.blocks import Block, BlockReader, Log, PlainFile, Stream, open_file
 from producer.formats import first_timestamp
 from producer.identity import line_spans
 from producer.landing import Lander, utc_now
@@ -48,7 +47,7 @@ class Summary:
     is_stopped: bool = False
 
 
-# Which files -----------------------------------------------------------------------------------------------------------
+# Which files ---------------------------------------------------------------------------------------------------------
 
 
 def source_text(path: str | Path) -> str:
@@ -64,14 +63,17 @@ def files_named(path: str) -> list[Path]:
     named = Path(path)
     try:
         if named.is_dir():
-            return sorted(p for p in named.iterdir() if not p.name.startswith(".") and not p.is_dir())
+            with os.scandir(named) as entries:
+                return sorted(named / e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
         if named.exists():
             return [named]
     except OSError as error:
         raise InputError(f"{source_text(path)}: cannot be read: {error.strerror}; see to its permissions") from None
     if glob.has_magic(path):
-        return sorted(p for p in map(Path, glob.glob(path)) if not p.is_dir())
-    raise InputError(f"{source_text(path)}: no such file or folder; name logs, folders of logs, or - for standard input")
+        return sorted(p for p in map(Path, glob.glob(path)) if not p.is_dir())  # noqa: PTH207
+    raise InputError(
+        f"{source_text(path)}: no such file or folder; name logs, folders of logs, or - for standard input"
+    )
 
 
 def in_time_order(files: Iterable[Path]) -> list[Path]:
@@ -111,7 +113,7 @@ def chosen_files(paths: Sequence[str]) -> list[Path | None]:
     return chosen
 
 
-# Reading them ----------------------------------------------------------------------------------------------------------
+# Reading them --------------------------------------------------------------------------------------------------------
 
 
 class Ingestion:
@@ -158,7 +160,8 @@ class Ingestion:
         self.summary.files += 1
         read_bytes = 0
         try:
-            tasks = (block and parser.task(block, self._now()) for block in self._blocks(opened, reader))
+            blocks = self._blocks(opened, reader)
+            tasks = (None if block is None else parser.task(block, self._now()) for block in blocks)
             for rows in results_in_order(pool, tasks):
                 position = opened.raw_position()
                 progress.advance(position - read_bytes, 0 if rows is None else rows.height)
@@ -170,7 +173,9 @@ class Ingestion:
                 self.summary.unparsed += rows["raw"].count()
                 self._lander.add(rows)
         except OSError as error:
-            raise InputError(f"{source}: cannot be read to its end: {error.strerror}; what came before it is landed") from None
+            raise InputError(
+                f"{source}: cannot be read to its end: {error.strerror}; what came before it is landed"
+            ) from None
         finally:
             opened.close()
         if opened.error is not None and not self._stop.is_set():
@@ -247,11 +252,12 @@ def reading_of(source: str, settings: Ingest) -> Reading:
     return Reading(source, settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips)
 
 
-def results_in_order(
-    pool: Executor, tasks: Iterable[Callable[[], pl.DataFrame] | None]
-) -> Iterator[pl.DataFrame | None]:
-    """The tasks' results in their order, a few of them being worked on. After ``None`` come all results before it."""
-    working: deque[Future[pl.DataFrame]] = deque()
+Result = TypeVar("Result")
+
+
+def results_in_order(pool: Executor, tasks: Iterable[Callable[[], Result] | None]) -> Iterator[Result | None]:
+    """The tasks' results in their order, a few being worked on. ``None`` comes after all results before it."""
+    working: deque[Future[Result]] = deque()
     for task in tasks:
         if task is not None:
             working.append(pool.submit(task))

@@ -1,4 +1,4 @@
-"""Publishing batches in ``logs_to_merge/`` (I/O): under a hidden name first, then by rename, so that no reader sees half.
+"""Publishing batches in ``logs_to_merge/`` (I/O): under a hidden name, then by rename: no reader sees half of one.
 
 Names begin with the time in UTC and sort by it: ``20261124T061711.123456Z-3fa9c1d2-000001.parquet``. NDJSON has one
 object for each row, nulls written out, times in ISO 8601 with ``Z``.
@@ -155,4 +155,4 @@ def _as_json() -> list[pl.Expr]:
 
 def _cannot_land(landing: Path, error: OSError) -> PipelineError:
     reason = error.strerror or error
-    return PipelineError(f"{landing}: cannot write there: {reason}; free some space or see to its permissions and run again")
+    return PipelineError(f"{landing}: cannot write there: {reason}; free some space or see to its permissions")

@@ -15,7 +15,7 @@ TICK_SECONDS = 1.0
 
 
 class Batch(Protocol):
-    """What the simulator made for one tick: rows with ``LANDED``'s columns but ``ingested_at``, and how many of what."""
+    """What the simulator made for one tick: rows as they are landed but for ``ingested_at``, and how many of what."""
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -32,7 +32,7 @@ def land_batches(
 ) -> Counter[str]:  # fmt: skip
     """Land the batches until there are no more or ``stop`` is set.
 
-    :param is_paced: a batch waits until its tick of ``TICK_SECONDS`` is over in real time, so that no event is ahead of it.
+    :param is_paced: a batch waits until its tick of ``TICK_SECONDS`` is over, so that no event is ahead of real time.
     :return: the sums of the batches' counts.
     """
     counts: Counter[str] = Counter()

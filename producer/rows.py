@@ -35,11 +35,12 @@ class LineParser:
     """Turns the blocks of one log, in order, into landed rows.
 
     :param log_fingerprint: known from an earlier reading; otherwise the first block must be the log's beginning.
+    :param parser: known from an earlier reading, for the format ``auto``.
     """
 
-    def __init__(self, reading: Reading, log_fingerprint: str | None = None) -> None:
+    def __init__(self, reading: Reading, log_fingerprint: str | None = None, parser: Parser | None = None) -> None:
         self.fingerprint = log_fingerprint
-        self.parser: Parser | None = None
+        self.parser: Parser | None = parser
         self._reading = reading
         if reading.log_format != "auto":
             self.parser = "combined" if reading.log_format == "common" else reading.log_format
@@ -88,7 +89,8 @@ def line_texts(block: Block, spans: Spans, *, has_cut_lines: bool) -> pl.Series:
     r"""The lines as text. Bytes that are not UTF-8 become ``\xNN``; a byte order mark before the first line goes."""
     data = block.data
     if has_cut_lines:
-        data = b"\n".join(data[start:end] for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True))
+        bounds = zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)
+        data = b"\n".join(data[start:end] for start, end in bounds)
     text = data.decode("utf-8", "backslashreplace")
     if block.offset == 0:
         text = text.removeprefix(UTF8_BOM)

@@ -1,0 +1,415 @@
+"""``producer ingest --follow``: logs as they grow (I/O), like ``tail -F``, from the beginning or where it was left.
+
+A log is an open file, whatever its name is now. When another file takes its name (rotation by rename), the old one is
+read on until it has been quiet for long. When it is cut (copytruncate), or was rotated while nobody looked, its rest is
+looked for among the files that rotation makes of its name. A place is saved after the rows before it are published: a
+crash lands rows again, with the same ids, and passes none over.
+
+A last line without newline waits for it. It is landed as it is when its file was rotated away and is quiet, or has not
+changed for ``OPEN_LINE_SECONDS``; if it grows after all, it is landed again, whole.
+"""
+
+import glob
+import logging
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+import polars as pl
+
+from lakehouse.errors import InputError
+from lakehouse.settings import Ingest
+from producer.blocks import Block, BlockReader, GzipFile, PlainFile, open_file
+from producer.ingest import (
+    STANDARD_INPUT,
+    THREADS,
+    Quiet,
+    files_named,
+    in_time_order,
+    reading_of,
+    results_in_order,
+    source_text,
+)
+from producer.landing import Lander, utc_now
+from producer.positions import Place, Places, hashes_around
+from producer.rows import LineParser
+from producer.tail import Signature, Tail, identity_of, rotated_names, signature_of
+
+log = logging.getLogger("producer.follow")
+
+POSITIONS = "positions.json"
+SAVE_SECONDS = 1.0
+SAY_SECONDS = 60.0
+OPEN_LINE_SECONDS = 600.0
+# A log that was rotated away, or has not changed for so long, is closed. A change wakes the latter up again.
+ROTATED_SECONDS = 600.0
+ASLEEP_SECONDS = 3600.0
+
+
+class Follower:
+    """Follows logs. ``poll`` looks once, ``run`` until ``stop`` is set.
+
+    :param paths: logs, folders or globs of logs; a log need not exist yet.
+    :param settings: the group ``ingest``.
+    :param positions: the file that places are kept in.
+    :param wall_clock: seconds since the epoch, to compare with modification times.
+    :raises InputError: standard input is among the paths, or a path leads nowhere.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], settings: Ingest, lander: Lander, positions: Path, stop: Event, *,
+        now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.lines = 0
+        self.unparsed = 0
+        for path in paths:
+            _check_followable(path)
+        self._paths = paths
+        self._settings, self._lander, self._stop = settings, lander, stop
+        self._now, self._clock, self._wall_clock = now, clock, wall_clock
+        self._places = Places(positions)
+        self._tails: dict[Path, Tail] = {}
+        self._rotated: list[Tail] = []
+        self._asleep: dict[Path, Signature] = {}
+        self._missing: set[Path] = set()
+        self._fresh_gzips: dict[Path, Quiet] = {}
+        self._unsettled: deque[tuple[int, Tail | None, Place]] = deque()
+        self._is_saved = True
+        self._saved_at = self._said_at = clock()
+        self._said_lines = 0
+
+    def run(self) -> None:
+        """Follow until ``stop`` is set; then what was read is published and the places are saved.
+
+        :raises PipelineError: batches or places cannot be written.
+        """
+        with ThreadPoolExecutor(THREADS) as pool:
+            while not self._stop.is_set():
+                self.poll(pool)
+                self._stop.wait(self._settings.poll_seconds)
+        self.close()
+
+    def poll(self, pool: Executor) -> None:
+        """Land what has come since the last time."""
+        statuses, missing = self._statuses()
+        self._notice_renames(statuses)
+        changed = missing + self._open_new(statuses, pool)
+        for path, tail in list(self._tails.items()):
+            if not self._stop.is_set() and not self._read_on(tail, pool):
+                log.info("%s: cut or written anew; reading it from its beginning", source_text(path))
+                self._close(self._tails.pop(path), path)
+                changed.append(path)
+        for path in changed:
+            for place in self._places.lost_from(str(path), self._settings.site):
+                self._read_rest_elsewhere(path, place, statuses, pool)
+        self._rotated = [tail for tail in self._rotated if self._read_rotated(tail, pool)]
+        self._put_to_sleep(statuses)
+        self._lander.tick()
+        self._settle()
+        self._say_how_far()
+
+    def close(self) -> None:
+        """Publish what was read, save the places and close the logs."""
+        self._lander.flush()
+        self._settle(is_last=True)
+        for tail in (*self._tails.values(), *self._rotated):
+            tail.opened.close()
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    def _statuses(self) -> tuple[dict[Path, os.stat_result], list[Path]]:
+        """The regular files that are followed, and paths where from now on there is none."""
+        statuses, missing = {}, []
+        for named in self._paths:
+            try:
+                files = files_named(named)
+            except InputError:
+                files = [Path(named)]
+            for path in files:
+                try:
+                    status = path.stat()
+                except OSError:
+                    missing += [path] if path not in self._missing else []
+                    continue
+                self._missing.discard(path)
+                if stat.S_ISREG(status.st_mode):
+                    statuses[path] = status
+        for path in missing:
+            log.info("%s: not there; waiting for it", source_text(path))
+        self._missing.update(missing)
+        return statuses, missing
+
+    def _notice_renames(self, statuses: dict[Path, os.stat_result]) -> None:
+        for path, tail in list(self._tails.items()):
+            if path not in statuses or identity_of(statuses[path]) != tail.identity:
+                log.info("%s: rotated away", source_text(path))
+                self._rotated.append(self._tails.pop(path))
+        names = {identity_of(status): path for path, status in statuses.items()} if self._rotated else {}
+        for tail in list(self._rotated):
+            new_path = names.get(tail.identity)
+            if new_path is not None and new_path not in self._tails:
+                self._rotated.remove(tail)
+                tail.path = new_path
+                self._tails[new_path] = tail
+
+    def _open_new(self, statuses: dict[Path, os.stat_result], pool: Executor) -> list[Path]:
+        """Open the files that are new or have changed since they were put to sleep; return those opened."""
+        self._asleep = {path: signature for path, signature in self._asleep.items() if path in statuses}
+        new = [
+            path for path, status in statuses.items()
+            if path not in self._tails and self._asleep.get(path) != signature_of(status)
+        ]  # fmt: skip
+        return [path for path in self._in_time_order(new) if self._open(path, statuses[path], pool)]
+
+    def _in_time_order(self, paths: list[Path]) -> list[Path]:
+        if len(paths) < 2:
+            return paths
+        try:
+            return in_time_order(paths)
+        except OSError:  # one of them has gone in between: it is looked at again next time
+            return paths
+
+    def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
+        """Begin with the log at ``path``; false if there is nothing to read on in."""
+        if self._stop.is_set():
+            return False
+        try:
+            opened = open_file(path)
+        except InputError as error:
+            log.error("%s", error)
+            self._asleep[path] = signature_of(status)
+            return False
+        if isinstance(opened, GzipFile):
+            if self._is_quiet_gzip(path, status):
+                self._land_gzip(path, path, opened, pool)
+            opened.close()
+            return False
+        self._asleep.pop(path, None)
+        place = self._places.find(opened, self._settings.site, size=opened.status().st_size)
+        self._tails[path] = self._tail(path, opened, place)
+        return True
+
+    def _tail(self, path: Path, opened: PlainFile, place: Place | None) -> Tail:
+        self._places.remove(place)
+        return Tail(path, opened, place, self._settings, self._clock())
+
+    def _put_to_sleep(self, statuses: dict[Path, os.stat_result]) -> None:
+        """Close logs that have not changed for long: a folder may have thousands."""
+        for path, tail in list(self._tails.items()):
+            status = statuses[path]
+            is_old = self._wall_clock() - status.st_mtime > ASLEEP_SECONDS
+            is_read = tail.seen == signature_of(status) and tail.reader.rest in (None, tail.landed_rest)
+            if is_old and is_read and tail.is_settled:
+                self._asleep[path] = signature_of(status)
+                self._close(self._tails.pop(path), path)
+
+    def _close(self, tail: Tail, path: Path | None) -> None:
+        """Close a log, and know its place as that of a log to be found at ``path`` (``None``: it is finished)."""
+        if not tail.is_settled:
+            self._lander.flush()
+            self._settle()
+        tail.opened.close()
+        if tail.place is not None:
+            self._places.add(replace(tail.place, path="" if path is None else str(path)))
+            self._is_saved = False
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def _read_on(self, tail: Tail, pool: Executor) -> bool:
+        """Read what is new in a log; false if it has become another one."""
+        status = tail.opened.status()
+        if signature_of(status) == tail.seen:
+            if self._wall_clock() - status.st_mtime >= max(self._settings.quiet_seconds, OPEN_LINE_SECONDS):
+                self._land_rest(tail)
+            return True
+        if tail.is_rewritten(status.st_size):
+            return False
+        if tail.reader.rest is not None:
+            tail.rewind()
+        tail.seen, tail.changed_at = signature_of(status), self._clock()
+        try:
+            for block, rows in self._rows(tail.reader, tail.parser, pool):
+                self._land(rows)
+                place = tail.place_after(block, self._wall_clock())
+                if place is not None:
+                    tail.read_up_to = place
+                    self._unsettled.append((self._added_rows(), tail, place))
+                self._settle()
+        except OSError as error:
+            log.error("%s: cannot be read: %s; trying again when it changes", source_text(tail.path), error.strerror)
+        return True
+
+    def _read_rotated(self, tail: Tail, pool: Executor) -> bool:
+        """Read what still comes into a log that was rotated away; false when it is closed as nothing more will."""
+        status = tail.opened.status()
+        if signature_of(status) != tail.seen:
+            is_same = self._read_on(tail, pool)
+            if not is_same:
+                self._close(tail, None)
+            return is_same
+        quiet_seconds = self._clock() - tail.changed_at
+        if quiet_seconds >= self._settings.quiet_seconds:
+            self._land_rest(tail)
+        is_deleted = status.st_nlink == 0
+        successor = self._tails.get(tail.path)
+        has_successor = successor is not None and successor.read_up_to is not None
+        limit_seconds = self._settings.quiet_seconds if is_deleted else ROTATED_SECONDS
+        if tail.is_settled and quiet_seconds >= limit_seconds and (is_deleted or has_successor):
+            self._close(tail, None)
+            return False
+        return True
+
+    def _read_rest_elsewhere(
+        self, path: Path, place: Place, statuses: dict[Path, os.stat_result], pool: Executor
+    ) -> None:
+        """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it.
+
+        What is followed anyway is left out.
+        """
+        self._places.remove(place)
+        self._places.add(replace(place, path=""))
+        self._is_saved = False
+        is_found = False
+        for sibling, status in self._rotated_files(path, statuses):
+            try:
+                opened = open_file(sibling)
+            except InputError:
+                continue
+            is_newer = status.st_mtime > place.saved_at and self._places.find(opened, self._settings.site) is None
+            is_it = place.is_in(opened)
+            if isinstance(opened, PlainFile) and (is_it or is_newer):
+                self._rotated.append(self._tail(path, opened, replace(place, path="") if is_it else None))
+            else:
+                if isinstance(opened, GzipFile) and (is_it or is_newer):
+                    self._land_gzip(path, sibling, opened, pool)
+                opened.close()
+            is_found = is_found or is_it
+        if not is_found:
+            log.warning(
+                "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
+                "lines that were written after that place are missing", source_text(path), place.offset,
+            )  # fmt: skip
+
+    def _rotated_files(
+        self, path: Path, statuses: dict[Path, os.stat_result]
+    ) -> list[tuple[Path, os.stat_result]]:
+        """The files that rotation may have made of ``path``, oldest first, without those that are being read."""
+        read = {tail.identity for tail in (*self._tails.values(), *self._rotated)}
+        found = []
+        try:
+            for name in rotated_names(path, os.listdir(path.parent)):  # noqa: PTH208
+                sibling = path.parent / name
+                status = sibling.stat()
+                if sibling not in statuses and stat.S_ISREG(status.st_mode) and identity_of(status) not in read:
+                    found.append((sibling, status))
+        except OSError as error:
+            log.warning("%s: cannot be looked through for rotated logs: %s", source_text(path.parent), error.strerror)
+        return sorted(found, key=lambda pair: pair[1].st_mtime_ns)
+
+    def _is_quiet_gzip(self, path: Path, status: os.stat_result) -> bool:
+        quiet_seconds = self._settings.quiet_seconds
+        quiet = self._fresh_gzips.setdefault(path, Quiet(quiet_seconds, clock=self._clock, wall_clock=self._wall_clock))
+        is_quiet = quiet.is_quiet(status)
+        if is_quiet:
+            del self._fresh_gzips[path]
+        return is_quiet
+
+    def _land_gzip(self, source: Path, path: Path, opened: GzipFile, pool: Executor) -> None:
+        """Land what is not landed yet of a compressed log."""
+        site = self._settings.site
+        with PlainFile.at(path) as compressed:
+            status = compressed.status()
+            self._asleep[path] = signature_of(status)
+            if self._places.has_gzip(compressed, site, status.st_size):
+                return
+            head, tail = hashes_around(compressed, status.st_size)
+        place = self._places.find(opened, site)
+        offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
+        opened.seek(offset)
+        parser = LineParser(reading_of(source_text(source), self._settings), *known)
+        reader = BlockReader(opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
+        for _, rows in self._rows(reader, parser, pool):
+            self._land(rows)
+            self._settle()
+        if self._stop.is_set():
+            return
+        if opened.error is not None:
+            log.error("%s: %s; what could be read is landed", source_text(path), opened.error)
+            return
+        if reader.rest is not None:
+            self._land(parser.task(reader.rest, self._now())())
+        if place is not None:
+            self._places.remove(place)
+            self._places.add(replace(place, path=""))
+        if head is not None and tail is not None and parser.fingerprint is not None:
+            found = site, parser.fingerprint, parser.parser
+            whole = Place(*found, status.st_size, head, tail, str(path), self._wall_clock(), is_gzip=True)
+            self._unsettled.append((self._added_rows(), None, whole))
+
+    def _rows(
+        self, reader: BlockReader, parser: LineParser, pool: Executor
+    ) -> Iterator[tuple[Block, pl.DataFrame]]:
+        def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
+            while not self._stop.is_set() and (block := reader.next()) is not None:
+                yield partial(_with_block, block, parser.task(block, self._now()))
+
+        for result in results_in_order(pool, tasks()):
+            if result is not None:
+                yield result
+
+    def _land_rest(self, tail: Tail) -> None:
+        """Land a last line without newline as it is. The place stays before it: should it grow, it is read again."""
+        rest = tail.reader.rest
+        if rest is not None and rest != tail.landed_rest:
+            tail.landed_rest = rest
+            self._land(tail.parser.task(rest, self._now())())
+
+    def _land(self, rows: pl.DataFrame) -> None:
+        self._lander.add(rows)
+        self.lines += rows.height
+        self.unparsed += rows["raw"].count()
+
+    # Places ----------------------------------------------------------------------------------------------------------
+
+    def _added_rows(self) -> int:
+        return self._lander.rows + self._lander.waiting_rows
+
+    def _settle(self, *, is_last: bool = False) -> None:
+        """Take the places whose rows are published as landed, and save them."""
+        while self._unsettled and self._unsettled[0][0] <= self._lander.rows:
+            _, tail, place = self._unsettled.popleft()
+            if tail is None:
+                self._places.add(place)
+            else:
+                tail.place = place
+            self._is_saved = False
+        if not self._is_saved and (is_last or self._clock() - self._saved_at >= SAVE_SECONDS):
+            tails = (*self._tails.values(), *self._rotated)
+            current = [replace(t.place, path=str(t.path)) for t in tails if t.place is not None]
+            self._places.save(current, self._wall_clock())
+            self._is_saved, self._saved_at = True, self._clock()
+
+    def _say_how_far(self) -> None:
+        if self.lines != self._said_lines and self._clock() - self._said_at >= SAY_SECONDS:
+            log.info("landed %s lines so far, %s of them unparsed", f"{self.lines:,}", f"{self.unparsed:,}")
+            self._said_lines, self._said_at = self.lines, self._clock()
+
+
+def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, pl.DataFrame]:
+    return block, work()
+
+
+def _check_followable(path: str) -> None:
+    if path == STANDARD_INPUT:
+        raise InputError("standard input cannot be followed: it is read to its end without --follow")
+    if not glob.has_magic(path) and not Path(path).parent.is_dir():
+        raise InputError(f"{source_text(path)}: no folder there to wait for a log in; name logs, or folders of logs")

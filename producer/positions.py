@@ -1,0 +1,156 @@
+"""How far logs have been landed, kept on disk for ``--follow``: facts about content, not about names or inodes.
+
+A place says: a log that begins with these bytes, and has these before this offset, has been landed up to there.
+Whatever file verifies against a place may be read on from it, under any name, also after rotation and compression. A
+file that verifies against none is read from its beginning: its rows are duplicates at worst, none is passed over.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from lakehouse.errors import PipelineError
+from producer.formats import Parser
+from producer.landing import sync_folder
+
+log = logging.getLogger("producer.follow")
+
+VERSION = 1
+HEAD_BYTES = 4096
+TAIL_BYTES = 16_384
+KEPT_SECONDS = 30 * 86_400
+KEPT_PLACES = 2000
+
+
+class Content(Protocol):
+    """Anything whose bytes can be looked at."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes from ``offset`` on."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far one log has been landed.
+
+    :param site: the site's name that its ids were made with.
+    :param fingerprint: the first part of its lines' ids.
+    :param parser: the format its lines were found to be in.
+    :param offset: every line before it is landed.
+    :param head: hash of the log's first bytes, at most ``HEAD_BYTES`` and not beyond the offset.
+    :param tail: hash of the bytes before the offset, at most ``TAIL_BYTES``.
+    :param path: what the file was called; only a hint where to look first.
+    :param saved_at: seconds since the epoch.
+    :param is_gzip: the place is about the compressed file, which is landed whole; its offset is the file's size.
+    """
+
+    site: str
+    fingerprint: str
+    parser: Parser | None
+    offset: int
+    head: str
+    tail: str
+    path: str
+    saved_at: float
+    is_gzip: bool = False
+
+    def is_in(self, content: Content) -> bool:
+        """Whether ``content`` is the log that this place is about, as it was or longer."""
+        return (self.head, self.tail) == hashes_around(content, self.offset)
+
+
+def hashes_around(content: Content, offset: int) -> tuple[str | None, str | None]:
+    """Hashes of the bytes at the beginning and before ``offset``; ``None`` where they are not all there."""
+    tail_bytes = min(offset, TAIL_BYTES)
+    tail = _hash(content, offset - tail_bytes, tail_bytes)
+    return (None if tail is None else _hash(content, 0, min(offset, HEAD_BYTES))), tail
+
+
+def _hash(content: Content, offset: int, size: int) -> str | None:
+    found = content.read_at(offset, size)
+    return hashlib.sha256(found).hexdigest()[:32] if len(found) == size else None
+
+
+class Places:
+    """The places known from earlier, and the file that they are kept in.
+
+    :param file: ``positions.json``. If it cannot be understood, all logs are read from their beginning.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.known: list[Place] = _loaded(file)
+
+    def find(self, content: Content, site: str, *, size: int | None = None) -> Place | None:
+        """The place furthest into this log, if one of those known is about it.
+
+        :param size: the log's size, if it is known; saves looking.
+        """
+        heads: dict[int, str | None] = {}
+        for place in sorted(self.known, key=lambda p: -p.offset):
+            if place.is_gzip or place.site != site or (size is not None and place.offset > size):
+                continue
+            head_bytes = min(place.offset, HEAD_BYTES)
+            if head_bytes not in heads:
+                heads[head_bytes] = _hash(content, 0, head_bytes)
+            if heads[head_bytes] == place.head and place.is_in(content):
+                return place
+        return None
+
+    def has_gzip(self, compressed: Content, site: str, size: int) -> bool:
+        """Whether this compressed file was landed whole."""
+        return any(p.is_gzip and p.site == site and p.offset == size and p.is_in(compressed) for p in self.known)
+
+    def lost_from(self, path: str, site: str) -> list[Place]:
+        """The places of logs that were last seen at ``path``, and are not being read."""
+        return [p for p in self.known if p.path == path and p.site == site and not p.is_gzip]
+
+    def add(self, place: Place) -> None:
+        """Know ``place`` too."""
+        self.known.append(place)
+
+    def remove(self, place: Place | None) -> None:
+        """Forget ``place``: its log is being read, or was read further."""
+        self.known = [p for p in self.known if p != place]
+
+    def save(self, current: Iterable[Place], now_seconds: float) -> None:
+        """Write the places of the logs that are being read, and those known of others while they are not too old.
+
+        :raises PipelineError: they cannot be written.
+        """
+        current = list(dict.fromkeys(current))
+        others = [p for p in self.known if p not in current and now_seconds - p.saved_at <= KEPT_SECONDS]
+        self.known = sorted(others, key=lambda p: p.saved_at)[-KEPT_PLACES:]
+        document = {"version": VERSION, "places": [asdict(p) for p in (*self.known, *current)]}
+        hidden = self._file.with_name(f".{self._file.name}.tmp")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with hidden.open("w", encoding="utf-8") as file:
+                json.dump(document, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            hidden.replace(self._file)
+            sync_folder(self._file.parent)
+        except OSError as error:
+            raise PipelineError(
+                f"{self._file}: cannot be written: {error.strerror}; free some space or see to its permissions. "
+                "What was landed since the last time will be landed again, and removed as duplicates"
+            ) from None
+
+
+def _loaded(file: Path) -> list[Place]:
+    try:
+        document: Any = json.loads(file.read_text(encoding="utf-8"))
+        if document["version"] != VERSION:
+            raise ValueError(f"version {document['version']} is not {VERSION}")
+        return [Place(**place) for place in document["places"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("%s cannot be understood (%s): all logs are read from their beginning again", file, error)
+        return []

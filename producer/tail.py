@@ -1,0 +1,94 @@
+"""One log of those that are followed: the open file, how far it is read, and how far that is published (I/O)."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from lakehouse.settings import Ingest
+from producer.blocks import Block, BlockReader, PlainFile
+from producer.ingest import reading_of, source_text
+from producer.positions import Place, hashes_around
+from producer.rows import LineParser
+
+# What rotation appends to a name: .1, -20261124, .2026-11-24, -20261124-1764000000, each perhaps .gz
+ROTATED_SUFFIX = r"[.-][0-9][0-9._T-]*(?:\.gz)?"
+
+Identity = tuple[int, int]
+Signature = tuple[int, int, int, int]
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Which file it is while it exists: device and inode."""
+    return status.st_dev, status.st_ino
+
+
+def signature_of(status: os.stat_result) -> Signature:
+    """What changes when a path leads to another file, or when the file has changed."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def rotated_names(path: Path, names: Sequence[str]) -> list[str]:
+    """Those of the names that rotation may have given to a log that was at ``path``."""
+    whole, stem, suffix = map(re.escape, (path.name, path.stem, path.suffix))
+    pattern = re.compile(f"{whole}{ROTATED_SUFFIX}|{stem}-[0-9][0-9._T-]*{suffix}(?:\\.gz)?")
+    return sorted(name for name in names if name != path.name and pattern.fullmatch(name))
+
+
+class Tail:
+    """One log that is being read.
+
+    :param path: where it is, or was last; names its lines.
+    :param place: from where it is read on, all before it being landed; ``None``: from its beginning.
+    :param changed_at: now, on the monotonic clock.
+    """
+
+    def __init__(
+        self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, changed_at: float
+    ) -> None:
+        self.path, self.opened = path, opened
+        self.place = self.read_up_to = place
+        """Landed and published up to here, and read up to here."""
+        self.seen: Signature | None = None
+        self.changed_at = changed_at
+        self.landed_rest: Block | None = None
+        self._settings = settings
+        self._source = source_text(path)
+        known = (None, None) if place is None else (place.fingerprint, place.parser)
+        self.parser = LineParser(reading_of(self._source, settings), *known)
+        self.rewind()
+
+    @property
+    def identity(self) -> Identity:
+        """Which file it is, whatever its name."""
+        return identity_of(self.opened.status())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all lines that were read are published."""
+        return self.place == self.read_up_to
+
+    def rewind(self) -> None:
+        """Read again what was read beyond the last whole line."""
+        offset = 0 if self.read_up_to is None else self.read_up_to.offset
+        if offset == 0:
+            self.parser = LineParser(reading_of(self._source, self._settings))
+        self.opened.seek(offset)
+        self.reader = BlockReader(self.opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
+
+    def is_rewritten(self, size: int) -> bool:
+        """Whether this is no longer the log that was read so far."""
+        if size < self.reader.position:
+            return True
+        return self.read_up_to is not None and not self.read_up_to.is_in(self.opened)
+
+    def place_after(self, block: Block, now_seconds: float) -> Place | None:
+        """The place after ``block``, or ``None`` if no line ends there."""
+        if not block.data.endswith(b"\n") or self.parser.fingerprint is None:
+            return None
+        offset = block.offset + len(block.data)
+        head, tail = hashes_around(self.opened, offset)
+        if head is None or tail is None:
+            return None
+        found = self._settings.site, self.parser.fingerprint, self.parser.parser
+        return Place(*found, offset, head, tail, str(self.path), now_seconds)

@@ -17,6 +17,7 @@ from consumer.components.health import (
     TableStatus,
     lateness,
 )
+from consumer.components.readable import first_line
 from consumer.components.status_view import as_json, render
 from lakehouse.arrivals import Arrivals
 from lakehouse.lake import Lake, waiting_files
@@ -81,12 +82,10 @@ def _done_with(lake: Lake) -> set[str]:
 
 
 def _table(path: Path) -> TableStatus:
-    from deltalake.exceptions import DeltaError
-
     try:
         return TableStatus(table_facts(path))
-    except (DeltaError, OSError, ValueError) as error:
-        return TableStatus(problem=str(error).splitlines()[0])
+    except Exception as error:  # noqa: BLE001  delta-rs raises bare ones too, and one bad table must not hide the rest
+        return TableStatus(problem=first_line(error))
 
 
 def _jobs(settings: Settings, ledger: Ledger) -> dict[str, JobStatus]:

@@ -57,6 +57,11 @@ def safe(text: object, style: str = "") -> "Text":
     return Text(printable(cut), style=style)
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what ``error`` says, cut when very long, or its kind if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:CUT_CHARACTERS]
+
+
 def new_table(title: str | None = None) -> "Table":
     """An empty table in the one style of all of them."""
     from rich import box

@@ -57,7 +57,7 @@ def render(seen: Report) -> "RenderableType":
     from rich.padding import Padding
 
     if not seen.has_data:
-        what = "merged" if seen.waiting else "landed"
+        what = "been merged" if seen.waiting else "landed"
         parts: list[RenderableType] = [safe(f"nothing has {what} yet in {seen.data_lake}")]
     else:
         parts = [

@@ -299,9 +299,7 @@ class Follower:
                 "lines that were written after that place are missing", source_text(path), place.offset,
             )  # fmt: skip
 
-    def _rotated_files(
-        self, path: Path, statuses: dict[Path, os.stat_result]
-    ) -> list[tuple[Path, os.stat_result]]:
+    def _rotated_files(self, path: Path, statuses: dict[Path, os.stat_result]) -> list[tuple[Path, os.stat_result]]:
         """The files that rotation may have made of ``path``, oldest first, without those that are being read."""
         read = {tail.identity for tail in (*self._tails.values(), *self._rotated)}
         found = []
@@ -355,9 +353,7 @@ class Follower:
             whole = Place(*found, status.st_size, head, tail, str(path), self._wall_clock(), is_gzip=True)
             self._unsettled.append((self._added_rows(), None, whole))
 
-    def _rows(
-        self, reader: BlockReader, parser: LineParser, pool: Executor
-    ) -> Iterator[tuple[Block, pl.DataFrame]]:
+    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
         def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
             while not self._stop.is_set() and (block := reader.next()) is not None:
                 yield partial(_with_block, block, parser.task(block, self._now()))

@@ -181,26 +181,24 @@ _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 def _timestamps(times: pl.Series) -> pl.Series:
     """Logged times such as ``17/May/2015:10:05:03 +0000`` in UTC; null where null, or where no such time exists."""
     is_there = times.is_not_null()
-    characters = (
-        times.fill_null("0" * _LOGGED_CHARACTERS)
-        .cast(pl.Binary)
-        .bin.reinterpret(dtype=pl.Array(pl.UInt8, _LOGGED_CHARACTERS))
-        .to_numpy()
-        .reshape(-1, _LOGGED_CHARACTERS)
-        .astype(np.int64)
-    )
-    seconds, exists = _seconds(characters)
+    texts = times.fill_null("0" * _LOGGED_CHARACTERS).cast(pl.Binary)
+    octets = texts.bin.reinterpret(dtype=pl.Array(pl.UInt8, _LOGGED_CHARACTERS)).to_numpy()
+    seconds, exists = _seconds(octets.reshape(-1, _LOGGED_CHARACTERS).T.astype(np.int32, order="C"))
     micros = pl.Series("timestamp", seconds * 1_000_000).cast(TIMESTAMP)
     return micros.set(~(is_there & pl.Series(exists)), None)
 
 
-def _seconds(characters: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    def number(start: int, stop: int) -> npt.NDArray[np.int64]:
-        powers = 10 ** np.arange(stop - start - 1, -1, -1)
-        return (characters[:, start:stop] - ord("0")) @ powers
+def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Seconds since the epoch, and whether there is such a time; the first axis are the 26 characters of a time."""
+
+    def number(start: int, stop: int) -> npt.NDArray[np.int32]:
+        value = characters[start] - ord("0")
+        for digit in characters[start + 1 : stop]:
+            value = value * 10 + (digit - ord("0"))
+        return value
 
     day, year, hour, minute, second = number(0, 2), number(7, 11), number(12, 14), number(15, 17), number(18, 20)
-    month_keys = characters[:, 3:6] @ np.array([1 << 16, 1 << 8, 1])
+    month_keys = (characters[3] << 16) | (characters[4] << 8) | characters[5]
     found = np.searchsorted(_MONTH_KEYS, month_keys, sorter=_MONTH_ORDER)
     month = _MONTH_ORDER[np.minimum(found, len(_MONTHS) - 1)]
     is_month = _MONTH_KEYS[month] == month_keys
@@ -208,7 +206,8 @@ def _seconds(characters: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], 
     month_days = _MONTH_DAYS[month] + (is_leap & (month == 1))
     exists = is_month & (year >= 1) & (day >= 1) & (day <= month_days) & (hour < 24) & (minute < 60) & (second < 60)
     offset = (number(22, 24) * 60 + number(24, 26)) * 60
-    east = np.where(characters[:, 21] == ord("-"), -offset, offset)
-    days = np.asarray(((year - 1970) * 12 + month).astype("M8[M]").astype("M8[D]").astype(np.int64)) + day - 1
+    east = np.where(characters[21] == ord("-"), -offset, offset)
+    months = ((year - 1970) * 12 + month).astype(np.int64)
+    days = months.astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
     seconds = days * 86_400 + hour * 3600 + minute * 60 + second - east
     return seconds, exists & (seconds >= _EARLIEST_SECONDS) & (seconds <= _LATEST_SECONDS)

@@ -68,15 +68,14 @@ def fingerprint(site: str, first_line: bytes) -> str:
 
 def line_hashes(data: bytes, spans: Spans) -> Hashes:
     """The hash of each line."""
-    padded = data + bytes(WORD_BYTES)
-    # Every byte offset of the block as the start of a word.
-    words: npt.NDArray[np.uint64] = np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded, strides=(1,))
     hashes = np.empty(len(spans.starts), dtype=np.uint64)
     first = 0
     while first < len(hashes):
-        beyond = int(np.searchsorted(spans.ends, spans.starts[first] + CHUNK_BYTES, side="right"))
+        begin = int(spans.starts[first])
+        beyond = int(np.searchsorted(spans.ends, begin + CHUNK_BYTES, side="right"))
         last = max(beyond, first + 1)
-        hashes[first:last] = _hashes(words, spans.starts[first:last], spans.ends[first:last])
+        chunk = data[begin : int(spans.ends[last - 1])]
+        hashes[first:last] = _hashes(chunk, spans.starts[first:last] - begin, spans.ends[first:last] - begin)
         first = last
     return hashes
 
@@ -94,7 +93,9 @@ def event_ids(file_fingerprint: str, offsets: Integers, hashes: Hashes) -> pl.Se
     return pl.Series("event_id", ids, dtype=pl.Binary).cast(pl.String)
 
 
-def _hashes(words: Hashes, starts: Integers, ends: Integers) -> Hashes:
+def _hashes(chunk: bytes, starts: Integers, ends: Integers) -> Hashes:
+    # Every byte of the chunk as the first of a word.
+    words: Hashes = np.ndarray((len(chunk) + 1,), dtype="<u8", buffer=chunk + bytes(WORD_BYTES), strides=(1,))
     lengths = ends - starts
     counts = (lengths + WORD_BYTES - 1) // WORD_BYTES
     after = np.cumsum(counts)

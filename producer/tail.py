@@ -43,9 +43,7 @@ class Tail:
     :param changed_at: now, on the monotonic clock.
     """
 
-    def __init__(
-        self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, changed_at: float
-    ) -> None:
+    def __init__(self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, changed_at: float) -> None:
         self.path, self.opened = path, opened
         self.place = self.read_up_to = place
         """Landed and published up to here, and read up to here."""

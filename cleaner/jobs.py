@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from lakehouse.cli import TRACED
 from lakehouse.errors import InputError, LockedError
 from lakehouse.ledger import now_text
 from lakehouse.locks import lock
@@ -129,7 +130,7 @@ class RunningJob:
         try:
             self.process = subprocess.Popen(
                 words, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
-                start_new_session=True, preexec_fn=_end_with_parent,
+                start_new_session=True, preexec_fn=_end_with_parent, env=os.environ | {TRACED: "1"},
             )  # fmt: skip
         except OSError as error:
             output.write_line(f"{name}: could not be started: {error}")

@@ -1,6 +1,7 @@
 """What the command lines of the three programs share: the settings option, errors, overrides, signals."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Conf = Annotated[Path, typer.Option("--conf", help="The settings file.", metavar="FILE")]
 DEFAULT_CONF = Path("conf/pipeline.yaml")
+# Set for a job whose output somebody else writes to its log.
+TRACED = "LAKEHOUSE_JOB_IS_TRACED"
 
 
 def application(help_text: str) -> typer.Typer:
@@ -115,3 +118,17 @@ def stop_on_signals() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end a job like an error does, so that what it holds is given back and its end is written down."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def job_log(job: str) -> str | None:
+    """Where a periodic job logs: ``cron/JOB.log``, or the terminal alone where the schedule keeps that log for it."""
+    return None if os.environ.get(TRACED) else f"cron/{job}.log"

@@ -43,6 +43,8 @@ def check(path: Path) -> LandedFile:
 
     :raises OSError: the file cannot be opened or read now; that says nothing about its content, so try again later.
     """
+    if ":" in path.name:
+        return LandedFile(path, 0, "a colon in its name, which Spark cannot open: rename it and land it again")
     if path.suffix in JSON_SUFFIXES:
         return _check_json(path)
     if path.suffix == ".parquet":

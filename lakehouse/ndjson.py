@@ -44,7 +44,20 @@ def _field(name: str) -> Column:
 
 
 def _is_broken() -> Column:
-    """Not a JSON object, a field of another type, or a field that the landing does not know (it would be lost)."""
+    """Not one JSON object, a field of another type, or a field that the landing does not know (it would be lost)."""
     keys = F.json_object_keys("json")
     unknown = F.size(F.array_except(keys, F.array(*(F.lit(n) for n in LANDED.names)))) > 0
-    return F.col("line").isNull() | F.col(f"line.{_CORRUPT}").isNotNull() | keys.isNull() | unknown
+    has_wrong_type = F.col(f"line.{_CORRUPT}").isNotNull()
+    return ~_is_one_value() | keys.isNull() | F.col("line").isNull() | has_wrong_type | unknown
+
+
+def _is_one_value() -> Column:
+    """Whether the line ends where its first value does.
+
+    Spark's JSON functions stop reading there, so a second object on the line would vanish. Inside brackets, and again
+    inside braces, no rest can pass for the end.
+    """
+    line = F.col("json")
+    in_brackets = F.json_array_length(F.concat(F.lit("["), line, F.lit("]")))
+    in_braces = F.size(F.json_object_keys(F.concat(F.lit('{"line":'), line, F.lit("}"))))
+    return F.coalesce((in_brackets == 1) & (in_braces == 1), F.lit(False))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
-CONFIGURATION = {"delta.logRetentionDuration": "interval 30 days"}
+LOG_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,21 @@ def is_table(path: Path) -> bool:
 
 
 def create_table(
-    path: Path, schema: "StructType", *, partition_by: tuple[str, ...] = (), description: str,
-    name: str | None = None, is_replaced: bool = False,
+    path: Path,
+    schema: "StructType",
+    *,
+    partition_by: tuple[str, ...] = (),
+    description: str,
+    name: str | None = None,
+    log_days: int = LOG_DAYS,
+    is_replaced: bool = False,
 ) -> None:
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
 
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
+    :param log_days: how long the log of commits is kept.
     :param is_replaced: replace a table that is there by an empty one, in one commit.
     """  # fmt: skip
     if is_table(path) and not is_replaced:
@@ -47,8 +54,9 @@ def create_table(
 
     path.mkdir(parents=True, exist_ok=True)
     DeltaTable.create(
-        str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore", partition_by=list(partition_by),
-        name=name, description=description, configuration=CONFIGURATION,
+        str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore",
+        partition_by=list(partition_by), name=name, description=description,
+        configuration={"delta.logRetentionDuration": f"interval {log_days} days"},
     )  # fmt: skip
 
 
@@ -124,3 +132,16 @@ def transaction_version(path: Path, application_id: str) -> int:
 
     version = DeltaTable(str(path)).transaction_version(application_id)
     return -1 if version is None else version
+
+
+def partition_files(path: Path) -> list[tuple[date | None, int]]:
+    """The ``event_date`` (``None`` in a table not partitioned by it) and the size in bytes of each data file."""
+    if not is_table(path):
+        return []
+    from deltalake import DeltaTable
+
+    actions: Any = DeltaTable(str(path)).get_add_actions(flatten=True)
+    sizes = actions.column("size_bytes").to_pylist()
+    is_partitioned = "partition.event_date" in actions.schema.names
+    days = actions.column("partition.event_date").to_pylist() if is_partitioned else [None] * len(sizes)
+    return list(zip(days, sizes, strict=True))

@@ -33,6 +33,7 @@ def create_metrics_tables(lake: Lake, application_id: str, *, is_reset: bool = F
             partition_by=() if grain == "daily" else ("event_date",),
             description=f"one row per {' and '.join(METRIC_KEYS[grain])}: running figures, distinct counts from sketches",
             name=application_id,
+            log_days=1,
             is_replaced=is_reset,
         )
 

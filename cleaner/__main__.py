@@ -1,0 +1,110 @@
+"""``python -m cleaner``: merges what has landed, keeps the tables tidy, and runs both by the clock."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, end_on_sigterm, job_log, reporting_errors, stop_on_signals
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.settings import Settings
+
+app = application("Merge what has landed into the lake's tables, keep them tidy, and run the periodic jobs.")
+log = logging.getLogger("cleaner")
+
+Echo = Annotated[bool, typer.Option("--echo", help="Copy the jobs' output to standard output too.")]
+
+
+def _session(settings: "Settings", app_name: str) -> "SparkSession":
+    from lakehouse.session import spark_session
+
+    return spark_session(settings, app_name)
+
+
+@app.command()
+def merge(conf: Conf = DEFAULT_CONF) -> None:
+    """Bring everything that has landed into merged/, quarantine/ and delta/, each row once.
+
+    With nothing new it ends at once, without starting Spark. Exits 1 if rows are not accounted for; then the landed
+    files stay where they are.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, job_log("merge"))
+        end_on_sigterm()
+        from cleaner.merge import merge as run
+
+        run(settings, partial(_session, settings, "merge"))
+
+
+@app.command()
+def maintain(conf: Conf = DEFAULT_CONF) -> None:
+    """Compact small files in time order, remove files that nothing uses any more, apply retention.
+
+    The thresholds stand in the settings, group maintain. Waits for a merge that runs.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, job_log("maintain"))
+        end_on_sigterm()
+        from cleaner.maintain import maintain as run
+
+        run(settings, partial(_session, settings, "maintain"), datetime.now(UTC))
+
+
+@app.command()
+def schedule(conf: Conf = DEFAULT_CONF, echo: Echo = False) -> None:
+    """Run the jobs of the settings by their cron expressions, in the foreground, until stopped.
+
+    Each job's output, start, end, duration and exit code are in log/cron/JOB.log. A job never runs beside itself.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, "cron/schedule.log")
+        from cleaner.schedule import schedule as run
+
+        run(settings, conf=conf, root=Path.cwd(), stop=stop_on_signals(), is_echoed=echo)
+
+
+@app.command()
+def crontab(
+    user: Annotated[
+        str | None, typer.Option(help="Account that the jobs run as, for a system crontab such as /etc/cron.d/*.")
+    ] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Print the crontab that a cron daemon would be given: the same jobs as schedule runs."""
+    import os
+
+    with reporting_errors():
+        settings = begin("cleaner", conf, None)
+        from cleaner.crontab import crontab as rendered
+
+        table = rendered(settings, python=sys.executable, root=Path.cwd(), conf=conf, environ=os.environ, user=user)
+        typer.echo(table, nl=False)
+
+
+@app.command()
+def job(
+    name: Annotated[str, typer.Argument(metavar="JOB", help="A job of the settings, e.g. merge.")],
+    conf: Conf = DEFAULT_CONF,
+    echo: Echo = False,
+) -> None:
+    """Run one job now as the schedule would: never beside itself, and with its trace in log/cron/JOB.log.
+
+    Exits with the job's code; 0 if it was skipped because its last run goes on.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, None)
+        from cleaner.jobs import run_job
+
+        exit_code = run_job(name, settings, conf=conf, root=Path.cwd(), stop=stop_on_signals(), is_echoed=echo)
+    raise typer.Exit(exit_code)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m cleaner")

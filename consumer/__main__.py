@@ -1,0 +1,112 @@
+"""``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, end_on_sigterm, job_log, reporting_errors, stop_on_signals
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from rich.console import RenderableType
+
+    from lakehouse.settings import Settings
+
+app = application("Archive and count what lands (stream), compute exact metrics (batch), report and monitor.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def _session(settings: "Settings", app_name: str) -> "SparkSession":
+    from lakehouse.session import spark_session
+
+    return spark_session(settings, app_name)
+
+
+def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
+    if is_json:
+        typer.echo(json.dumps(as_json, indent=2))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(rendered)
+
+
+@app.command()
+def stream(
+    once: Annotated[bool, typer.Option("--once", help="Process what has landed and end.")] = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Archive every landed row in logs/ and keep the running figures in metrics/streaming/, until stopped.
+
+    SIGTERM or Ctrl-C stops after the current batch; the next start goes on from there.
+    """
+    with reporting_errors():
+        settings = begin("consumer", conf, "consumer/consumer.log")
+        stop = stop_on_signals()
+        from consumer.streaming import stream as run
+        from consumer.streaming import stream_once
+
+        spark = _session(settings, "stream")
+        try:
+            if once:
+                stream_once(spark, settings)
+            else:
+                run(spark, settings, stop)
+        finally:
+            spark.stop()
+
+
+@app.command()
+def batch(conf: Conf = DEFAULT_CONF) -> None:
+    """Compute the exact figures of the days that changed in delta/, and replace them in metrics/batch/.
+
+    With nothing changed it ends at once, without starting Spark.
+    """
+    with reporting_errors():
+        settings = begin("consumer", conf, job_log("batch"))
+        end_on_sigterm()
+        from consumer.batch import refresh
+
+        refresh(settings, partial(_session, settings, "batch"))
+
+
+@app.command()
+def report(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
+    """Show the figures: days, agents, IPs, bots and humans, what was rejected, and where every landed row went.
+
+    Exits 1 if landed = merged + duplicates + quarantined does not hold.
+    """
+    with reporting_errors():
+        settings = begin("consumer", conf, None)
+        from consumer.report import as_json, render
+        from consumer.report import report as read
+
+        found = read(settings)
+        _show(as_json(found), render(found), is_json=is_json)
+    if not found.identity.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
+    """Show how the pipeline is doing: files waiting, tables, jobs, queries. No JVM, within a second.
+
+    Exits 1 if something is late by the limits in the settings.
+    """
+    with reporting_errors():
+        settings = begin("consumer", conf, None)
+        from consumer.monitor import as_json, render
+        from consumer.monitor import status as look
+
+        found = look(settings, datetime.now(UTC))
+        _show(as_json(found), render(found), is_json=is_json)
+    if found.late:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m consumer")

@@ -1,0 +1,40 @@
+"""Fixtures. One Spark session serves all tests; each test has a lake of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings, unpack_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults, on a lake in the test's own folder."""
+    return unpack_settings({"paths": {"data_lake": str(tmp_path / "lake"), "log": str(tmp_path / "log")}}, "test")
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    """The test's lake: nothing in it."""
+    return settings.lake
+
+
+@pytest.fixture(scope="session")
+def spark() -> "Iterator[SparkSession]":
+    """The session that all tests share."""
+    from lakehouse.session import spark_session
+
+    conf = {
+        "spark.driver.memory": "1500m",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.databricks.delta.snapshotPartitions": "1",
+    }
+    session = spark_session(unpack_settings({"spark": {"master": "local[2]", "conf": conf}}, "test"), "tests")
+    yield session
+    session.stop()

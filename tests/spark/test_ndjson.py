@@ -1,0 +1,95 @@
+"""NDJSON: every line is a row, whatever is in it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse.ndjson import landed_rows
+from lakehouse.schema import LANDED
+from tests.builders import LANDED_DEFAULTS, T0, landed
+
+NOTHING = dict.fromkeys(LANDED_DEFAULTS)
+
+
+def read(spark: SparkSession, line: str) -> dict[str, Any]:
+    row = landed_rows(spark.createDataFrame([(line,)], "json string")).collect()[0].asDict()
+    return {k: v.astimezone(UTC) if isinstance(v, datetime) else v for k, v in row.items()}
+
+
+def as_json(row: dict[str, Any]) -> str:
+    return json.dumps(row, default=lambda t: t.isoformat())
+
+
+def test_a_written_row_is_read_back_whole(spark: SparkSession) -> None:
+    row = landed(
+        agent='a "quoted" \\ back \u2028 \x00 slash', query="x=1", user=None, timestamp=T0.replace(microsecond=123456)
+    )
+    assert read(spark, as_json(row)) == row
+
+
+def test_fields_may_be_left_out(spark: SparkSession) -> None:
+    assert read(spark, '{"event_id": "e"}') == NOTHING | {"event_id": "e"}
+
+
+@pytest.mark.parametrize(
+    ("line", "parsed"),
+    [
+        ("", {}),
+        ("   ", {}),
+        ("{nonsense", {}),
+        ("null", {}),
+        ("1", {}),
+        ('"text"', {}),
+        ("[1]", {}),
+        ('[{"event_id": "e"}]', {"event_id": "e"}),
+        ('{"event_id": "e", "status": "x"}', {"event_id": "e"}),
+        ('{"event_id": "e", "status": 1e99}', {"event_id": "e"}),
+        ('{"event_id": "e", "bytes": 99999999999999999999}', {"event_id": "e"}),
+        ('{"event_id": "e", "colour": "red"}', {"event_id": "e"}),
+        ('{"event_id": "e"} trailing', {"event_id": "e"}),
+        ('{"event_id": "e"} {"event_id": "f"}', {"event_id": "e"}),
+        ('{"event_id": "e"}, {"event_id": "f"}', {"event_id": "e"}),
+        ('{"event_id": "e"}] trailing', {"event_id": "e"}),
+        ('{"event_id": "e"}} trailing', {"event_id": "e"}),
+        ('{"event_id": "e"}]} trailing', {"event_id": "e"}),
+        ('\ufeff{"event_id": "e"}', {"event_id": "e"}),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_landed_row_has_itself_as_raw(spark: SparkSession, line: str, parsed: dict[str, Any]) -> None:
+    row = read(spark, line)
+    assert row["raw"] == line
+    assert {k: v for k, v in row.items() if v is not None and k != "raw"}.items() <= parsed.items()
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2024-05-17T10:05:03Z", T0),
+        ("2024-05-17T12:05:03+02:00", T0),
+        ("2024-05-17 10:05:03", T0),
+        ("17/May/2024:10:05:03 +0000", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_time_that_is_none_becomes_null(spark: SparkSession, time: str, expected: datetime | None) -> None:
+    row = read(spark, json.dumps({"event_id": "e", "timestamp": time}))
+    assert (row["timestamp"], row["raw"]) == (expected, None)
+
+
+def test_rows_that_are_not_json_pass_unchanged(spark: SparkSession) -> None:
+    schema = f"{', '.join(f'`{f.name}` {f.dataType.simpleString()}' for f in LANDED)}, json string, landed_file string"
+    row = landed("p", raw=" x ")
+    rows = spark.createDataFrame(
+        [(*(row[n] for n in LANDED.names), None, "a.parquet"), (*[None] * 17, '{"event_id": "j"}', "b.json")], schema
+    )
+    found = {r.landed_file: r.asDict() for r in landed_rows(rows, "landed_file").collect()}
+    assert {n: found["a.parquet"][n] for n in ("event_id", "raw", "status")} == {
+        "event_id": "p",
+        "raw": " x ",
+        "status": 200,
+    }
+    assert found["b.json"] == NOTHING | {"event_id": "j", "landed_file": "b.json"}

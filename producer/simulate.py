@@ -42,6 +42,7 @@ ASSET_SECONDS = (0.05, 1.2)  # after their page
 DIRECT_SHARE = 0.4  # of sessions: no referer
 QUERY_SHARES = {Kind.PAGE: 0.08, Kind.API: 0.5}
 BOT_ROBOTS_SHARE, BOT_PROBE_SHARE = 0.03, 0.06
+MOSTLY_BOTS = 0.9
 
 LATE_SECONDS = (60, 3 * DAY_SECONDS)
 RECENT_TICKS, RECENT_ROWS = 3, 20_000  # how far back a redelivered row lies at most
@@ -207,12 +208,15 @@ class Traffic:
         ])  # fmt: skip
 
     def _bot_requests(self, people: int, begin: int, end: int) -> Integers:
-        """As many as it takes for each request to be a crawler's with the set probability, whatever the others are."""
+        """As many as it takes for each request to be a crawler's with the set probability, whatever people do.
+
+        Where crawlers are nearly alone, people are too few to go by, and crawlers come at a rate of their own.
+        """
         pools, rng = self._pools, self._rng
         if self._bots == 0:
             return NO_REQUESTS
-        if self._bots == 1:
-            count = int(rng.poisson(self._rate * self._factor(begin) * (end - begin) / SECOND))
+        if self._bots > MOSTLY_BOTS:
+            count = int(rng.poisson(self._bots * self._rate * self._factor(begin) * (end - begin) / SECOND))
         else:
             count = int(rng.negative_binomial(people, 1 - self._bots)) if people else 0
         path = pools.pages.draw(rng, count)

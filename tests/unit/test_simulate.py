@@ -133,7 +133,7 @@ def test_counts_are_what_is_in_the_rows(many: tuple[pl.DataFrame, Counter[str]])
 
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(
-    st.fixed_dictionaries({kind: st.sampled_from([0.0, 0.01, 0.3, 0.7, 1.0]) for kind in KINDS}),
+    st.fixed_dictionaries({kind: st.sampled_from([0.0, 0.01, 0.3, 0.7, 1 - 1e-12, 1.0]) for kind in KINDS}),
     st.integers(min_value=1, max_value=300),
 )
 def test_whatever_the_shares_every_event_is_made_and_counted(shares: dict[str, float], events: int) -> None:
@@ -163,6 +163,12 @@ def test_a_share_of_one_takes_every_row_it_can(kind: str, expected: int) -> None
     rows, counts = simulated(400, NO_SHARES | {kind: 1.0})
     assert rows.height == 400
     assert counts[kind] == expected
+
+
+@pytest.mark.parametrize("bots", [0.5, 0.9, 0.95, 1 - 1e-12])
+def test_crawlers_may_be_most_of_the_traffic(bots: float) -> None:
+    _, counts = simulated(20_000, NO_SHARES | {"bots": bots})
+    assert counts["bots"] / counts["events"] == pytest.approx(bots, abs=0.03)
 
 
 def test_nothing_but_bots_can_come() -> None:

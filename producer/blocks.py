@@ -7,7 +7,6 @@ longer than the limit and without newline; the rest of it is passed over.
 import gzip
 import os
 import select
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import IO, Any, Self
 from lakehouse.errors import InputError
 
 BLOCK_BYTES = 2 << 20
+STDIN_DESCRIPTOR = 0
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "unzip"}
 MAGIC_BYTES = max(map(len, OTHER_MAGIC))
@@ -249,7 +249,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the pipe; standard input stays open."""
-        if self._descriptor != sys.stdin.fileno():
+        if self._descriptor != STDIN_DESCRIPTOR:
             os.close(self._descriptor)
 
 

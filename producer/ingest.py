@@ -9,7 +9,6 @@ import glob
 import logging
 import os
 import stat
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from typing import TypeVar
 
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
-from producer.blocks import Block, BlockReader, Log, PlainFile, Stream, open_file
+from producer.blocks import STDIN_DESCRIPTOR, Block, BlockReader, Log, PlainFile, Stream, open_file
 from producer.formats import first_timestamp
 from producer.identity import line_spans
 from producer.landing import Lander, utc_now
@@ -185,7 +184,7 @@ class Ingestion:
 
     def _opened(self, path: Path | None) -> Log:
         if path is None:
-            return self._stream(sys.stdin.fileno())
+            return self._stream(STDIN_DESCRIPTOR)
         if path.is_file():
             return open_file(path)
         try:

@@ -1,0 +1,76 @@
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from producer.addresses import truncated_ips, truncated_ipv6
+
+IPS = [
+    ("192.0.2.77", "192.0.2.0"),
+    ("0.0.0.0", "0.0.0.0"),
+    ("999.1.2.3", "999.1.2.0"),
+    ("2001:db8:1:2::3", "2001:db8:1::"),
+    ("2001:DB8:1:2:3:4:5:6", "2001:db8:1::"),
+    ("::1", "::"),
+    ("fe80::1%eth0", "fe80::"),
+    ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
+    ("www.example.org", "www.example.org"),
+    ("1.2.3.4.example.org", "1.2.3.4.example.org"),
+    ("-", "-"),
+    ("10:05:03", "10:05:03"),
+    ("", ""),
+    (None, None),
+]
+RAW = [
+    ('192.0.2.77 - - "GET', '192.0.2.0 - - "GET'),
+    ("x 192.0.2.77, 198.51.100.9:80", "x 192.0.2.0, 198.51.100.0:80"),
+    ("2001:db8:1:2::3 - - [17/May/2015:10:05:03 +0000]", "2001:db8:1:: - - [17/May/2015:10:05:03 +0000]"),
+    ('{"ip":"2001:db8:1:2::3","b":"::ffff:192.0.2.77"}', '{"ip":"2001:db8:1::","b":"::ffff:192.0.2.0"}'),
+    ("1.2.3.4567 and 1.2.3", "1.2.3.4567 and 1.2.3"),
+    ("::", "::"),
+    (":" * 100_000, ":" * 100_000),
+    ("a" * 100_000, "a" * 100_000),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("ip", "expected"), IPS)
+def test_an_address_is_truncated_and_a_host_name_stays(ip: str | None, expected: str | None) -> None:
+    rows = pl.DataFrame({"ip": [ip], "raw": [None]}, schema={"ip": pl.String, "raw": pl.String})
+    assert truncated_ips(rows).to_dicts() == [{"ip": expected, "raw": None}]
+
+
+def test_many_rows_keep_their_places_and_other_columns() -> None:
+    pairs = IPS * 3
+    rows = pl.DataFrame({"ip": [ip for ip, _ in pairs], "raw": [ip for ip, _ in pairs][::-1], "n": range(len(pairs))})
+    expected = rows.with_columns(pl.Series("ip", [cut for _, cut in pairs]))
+    assert_frame_equal(truncated_ips(rows).drop("raw"), expected.drop("raw"))
+
+
+@pytest.mark.parametrize(("raw", "expected"), RAW)
+def test_the_text_of_an_unparsed_line_keeps_no_address(raw: str | None, expected: str | None) -> None:
+    rows = pl.DataFrame({"ip": [None], "raw": [raw]}, schema={"ip": pl.String, "raw": pl.String})
+    assert truncated_ips(rows).to_dicts() == [{"ip": None, "raw": expected}]
+
+
+def test_no_rows_are_no_rows() -> None:
+    rows = pl.DataFrame(schema={"ip": pl.String, "raw": pl.String})
+    assert_frame_equal(truncated_ips(rows), rows)
+
+
+@given(st.ip_addresses(v=6), st.integers(0, 2**80 - 1))
+def test_addresses_of_one_network_become_one(address: object, host: int) -> None:
+    number = int(address)  # type: ignore[call-overload]
+    if number >> 32 == 0xFFFF:
+        return
+    import ipaddress
+
+    other = ipaddress.IPv6Address((number >> 80 << 80) | host)
+    if int(other) >> 32 != 0xFFFF:
+        assert truncated_ipv6(str(address)) == truncated_ipv6(str(other))
+
+
+@given(st.text())
+def test_no_text_is_too_odd(text: str) -> None:
+    assert isinstance(truncated_ipv6(text), str)

@@ -194,9 +194,16 @@ class Follower:
             opened.close()
             return False
         self._asleep.pop(path, None)
-        place = self._places.find(opened, self._settings.site, size=opened.status().st_size)
-        self._tails[path] = self._tail(path, opened, place)
+        self._tails[path] = self._tail(path, opened, self._find(opened, opened.status().st_size))
         return True
+
+    def _find(self, opened: PlainFile | GzipFile, size: int | None = None) -> Place | None:
+        """How far this log is landed, under whichever name."""
+        return self._places.find(opened, self._settings.site, current=self._current_places(), size=size)
+
+    def _current_places(self) -> list[Place]:
+        tails = (*self._tails.values(), *self._rotated)
+        return [replace(tail.place, path=str(tail.path)) for tail in tails if tail.place is not None]
 
     def _tail(self, path: Path, opened: PlainFile, place: Place | None) -> Tail:
         self._places.remove(place)
@@ -284,7 +291,7 @@ class Follower:
                 opened = open_file(sibling)
             except InputError:
                 continue
-            is_newer = status.st_mtime > place.saved_at and self._places.find(opened, self._settings.site) is None
+            is_newer = status.st_mtime > place.saved_at and self._find(opened) is None
             is_it = place.is_in(opened)
             if isinstance(opened, PlainFile) and (is_it or is_newer):
                 self._rotated.append(self._tail(path, opened, replace(place, path="") if is_it else None))
@@ -330,7 +337,7 @@ class Follower:
             if self._places.has_gzip(compressed, site, status.st_size):
                 return
             head, tail = hashes_around(compressed, status.st_size)
-        place = self._places.find(opened, site)
+        place = self._find(opened)
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
         opened.seek(offset)
         parser = LineParser(reading_of(source_text(source), self._settings), *known)
@@ -345,7 +352,7 @@ class Follower:
             return
         if reader.rest is not None:
             self._land(parser.task(reader.rest, self._now())())
-        if place is not None:
+        if place is not None and place in self._places.known:
             self._places.remove(place)
             self._places.add(replace(place, path=""))
         if head is not None and tail is not None and parser.fingerprint is not None:
@@ -389,9 +396,7 @@ class Follower:
                 tail.place = place
             self._is_saved = False
         if not self._is_saved and (is_last or self._clock() - self._saved_at >= SAVE_SECONDS):
-            tails = (*self._tails.values(), *self._rotated)
-            current = [replace(t.place, path=str(t.path)) for t in tails if t.place is not None]
-            self._places.save(current, self._wall_clock())
+            self._places.save(self._current_places(), self._wall_clock())
             self._is_saved, self._saved_at = True, self._clock()
 
     def _say_how_far(self) -> None:

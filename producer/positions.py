@@ -86,13 +86,16 @@ class Places:
         self._file = file
         self.known: list[Place] = _loaded(file)
 
-    def find(self, content: Content, site: str, *, size: int | None = None) -> Place | None:
-        """The place furthest into this log, if one of those known is about it.
+    def find(
+        self, content: Content, site: str, *, current: Iterable[Place] = (), size: int | None = None
+    ) -> Place | None:
+        """The place furthest into this log, if one of those known, or current, is about it.
 
+        :param current: the places of logs that are being read.
         :param size: the log's size, if it is known; saves looking.
         """
         heads: dict[int, str | None] = {}
-        for place in sorted(self.known, key=lambda p: -p.offset):
+        for place in sorted((*self.known, *current), key=lambda p: -p.offset):
             if place.is_gzip or place.site != site or (size is not None and place.offset > size):
                 continue
             head_bytes = min(place.offset, HEAD_BYTES)

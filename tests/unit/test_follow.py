@@ -1,0 +1,631 @@
+import gzip
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lakehouse.errors import InputError
+from lakehouse.lake import waiting_files
+from lakehouse.settings import Ingest
+from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, ROTATED_SECONDS, Follower
+from producer.identity import event_ids, fingerprint, line_hashes, line_spans
+from producer.landing import Lander
+from producer.tail import rotated_names
+
+NOW = datetime(2026, 11, 24, 6, 17, 11, tzinfo=UTC)
+
+
+def line(number: int) -> bytes:
+    return f'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /{number} HTTP/1.1" 200 1 "-" "a"\n'.encode()
+
+
+def lines(first: int, last: int) -> bytes:
+    """The lines numbered from ``first`` to ``last``."""
+    return b"".join(map(line, range(first, last + 1)))
+
+
+def ids_of(content: bytes, site: str = "") -> list[str]:
+    """The ids of the lines of a whole log."""
+    spans = line_spans(content)
+    first_line = content[: int(spans.ends[0])]
+    return event_ids(fingerprint(site, first_line), spans.starts, line_hashes(content, spans)).to_list()
+
+
+class Logs:
+    """A folder of logs, a lake, and a follower that can be stopped, killed and started again. Time stands still."""
+
+    def __init__(self, root: Path, pool: ThreadPoolExecutor) -> None:
+        self.folder = root / "logs"
+        self.folder.mkdir()
+        self.landing = root / "landing"
+        self.positions = root / "state" / "positions.json"
+        self.log = self.folder / "access.log"
+        self.seconds = 0.0
+        self._pool = pool
+
+    def wall_clock(self) -> float:
+        return NOW.timestamp() + self.seconds
+
+    def write(self, name: str, content: bytes, mode: str = "ab") -> Path:
+        """Append to a log, or write it anew."""
+        path = self.folder / name
+        with path.open(mode) as file:
+            file.write(content)
+        os.utime(path, (self.wall_clock(),) * 2)
+        return path
+
+    def start(self, *paths: str | Path, site: str = "", batch_rows: int = 10_000) -> None:
+        """Begin to follow, by default ``access.log``."""
+        lander = Lander(
+            self.landing, "parquet", batch_rows=batch_rows, batch_seconds=1, clock=lambda: self.seconds,
+            now=lambda: datetime.fromtimestamp(self.wall_clock(), UTC),
+        )  # fmt: skip
+        self.stop_event = threading.Event()
+        self.follower = Follower(
+            [str(path) for path in paths or (self.log,)], Ingest(site=site, quiet_seconds=2), lander, self.positions,
+            self.stop_event, clock=lambda: self.seconds, wall_clock=self.wall_clock,
+        )  # fmt: skip
+
+    def poll(self, *, after_seconds: float = 10) -> None:
+        """Look, after some time has passed."""
+        self.seconds += after_seconds
+        self.follower.poll(self._pool)
+
+    def settle(self) -> None:
+        """Look until all is published and saved."""
+        for _ in range(3):
+            self.poll()
+
+    def stop(self) -> None:
+        """End as after a signal."""
+        self.follower.close()
+
+    def restart(self, *paths: str | Path) -> None:
+        self.stop()
+        self.start(*paths)
+
+    def landed(self) -> list[str]:
+        """The paths of all landed requests, in their order; text of lines that did not parse."""
+        batches = [pl.read_parquet(path) for path in waiting_files(self.landing)]
+        return pl.concat(batches)["path"].fill_null("?").to_list() if batches else []
+
+    def ids(self) -> list[str]:
+        return [i for path in waiting_files(self.landing) for i in pl.read_parquet(path)["event_id"].to_list()]
+
+    def places(self) -> list[dict[str, object]]:
+        places: list[dict[str, object]] = json.loads(self.positions.read_text())["places"]
+        return places
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Iterator[Logs]:
+    with ThreadPoolExecutor(2) as pool:
+        made = Logs(tmp_path, pool)
+        yield made
+        if hasattr(made, "follower"):
+            made.stop()
+
+
+def numbered(first: int, last: int) -> list[str]:
+    return [f"/{number}" for number in range(first, last + 1)]
+
+
+# Growing -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_read_from_its_beginning_and_then_as_it_grows(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 3)
+    logs.write("access.log", lines(4, 4))
+    logs.settle()
+    logs.settle()
+    assert logs.landed() == numbered(1, 4)
+    assert logs.ids() == ids_of(lines(1, 4))
+
+
+def test_a_line_that_is_being_written_is_not_read_in_half(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 1)[:20])
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(1, 1)[20:] + lines(2, 2)[:50])
+    logs.settle()
+    assert logs.landed() == numbered(1, 1)
+    logs.write("access.log", lines(2, 2)[50:])
+    logs.settle()
+    assert logs.ids() == ids_of(lines(1, 2))
+
+
+def test_a_last_line_without_newline_is_landed_when_its_log_has_long_been_quiet_and_again_if_it_grows(logs: Logs) -> None:
+    content = lines(1, 2)
+    logs.write("access.log", content[:-1])
+    logs.start()
+    logs.poll(after_seconds=1)
+    logs.poll(after_seconds=OPEN_LINE_SECONDS - 2)
+    assert logs.landed() == numbered(1, 1)
+    logs.poll(after_seconds=2)
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
+    logs.write("access.log", b"\n" + lines(3, 3))
+    logs.settle()
+    assert Counter(logs.ids()) == Counter([*ids_of(lines(1, 3)), ids_of(content)[1]])
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for(logs: Logs) -> None:
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(1, 2))
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
+
+
+@pytest.mark.parametrize("path", ["-", "/no/such/folder/access.log"])
+def test_what_cannot_be_followed_is_an_error_at_once(logs: Logs, path: str) -> None:
+    with pytest.raises(InputError):
+        logs.start(path)
+
+
+# Restarts ------------------------------------------------------------------------------------------------------------
+
+
+def test_after_a_restart_only_new_lines_are_read(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.write("access.log", lines(4, 5))
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 5)
+    assert logs.ids() == ids_of(lines(1, 5))
+
+
+def test_stopping_publishes_what_was_read_and_saves_its_place(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.poll(after_seconds=0)
+    assert logs.landed() == []
+    logs.stop()
+    assert logs.landed() == numbered(1, 3)
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 3)
+
+
+def test_a_place_is_saved_only_after_its_rows_are_published(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(4, 5))
+    logs.poll(after_seconds=0)  # read, and not published: then the program is killed
+    assert [place["offset"] for place in logs.places()] == [len(lines(1, 3))]
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 5)
+
+
+def test_a_kill_between_publishing_and_saving_lands_rows_again_with_the_same_ids(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    saved = logs.positions.read_bytes()
+    logs.write("access.log", lines(4, 5))
+    logs.settle()
+    logs.positions.write_bytes(saved)
+    logs.start()
+    logs.settle()
+    assert logs.ids() == [*ids_of(lines(1, 5)), *ids_of(lines(1, 5))[3:]]
+
+
+def test_a_batch_that_is_published_in_part_saves_no_place_beyond_it(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 5))
+    logs.start(batch_rows=3)
+    logs.poll(after_seconds=0)
+    assert logs.landed() == numbered(1, 3)
+    assert not logs.positions.exists()
+    logs.start()
+    logs.settle()
+    assert set(logs.ids()) == set(ids_of(lines(1, 5)))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 99, "places": []}', b'{"version": 1, "places": [{}]}', b"\xff"])
+def test_places_that_cannot_be_understood_mean_reading_from_the_beginning(logs: Logs, content: bytes) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.positions.parent.mkdir()
+    logs.positions.write_bytes(content)
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 3)
+
+
+def test_another_site_reads_the_same_log_again(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start(site="a")
+    logs.settle()
+    logs.stop()
+    logs.start(site="b")
+    logs.settle()
+    assert logs.ids() == ids_of(lines(1, 2), "a") + ids_of(lines(1, 2), "b")
+
+
+# Rotation by rename --------------------------------------------------------------------------------------------------
+
+
+def test_a_rotated_log_is_read_to_its_end_also_what_is_written_after_the_rename(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(3, 3))
+    logs.log.rename(logs.folder / "access.log.1")
+    logs.poll()
+    logs.write("access.log.1", lines(4, 4))
+    logs.write("access.log", lines(11, 12))
+    logs.settle()
+    logs.write("access.log.1", lines(5, 5))
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 5) + numbered(11, 12))
+    assert set(logs.ids()) == {*ids_of(lines(1, 5)), *ids_of(lines(11, 12))}
+
+
+def test_the_open_last_line_of_a_rotated_log_is_landed_when_it_is_quiet(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2)[:-1])
+    logs.start()
+    logs.settle()
+    assert logs.landed() == numbered(1, 1)
+    logs.log.rename(logs.folder / "access.log.1")
+    logs.settle()
+    assert logs.ids() == ids_of(lines(1, 2))
+
+
+def test_a_rotated_log_is_let_go_when_it_was_quiet_for_long_and_another_has_taken_its_place(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.log.rename(logs.folder / "access.log.1")
+    logs.poll(after_seconds=ROTATED_SECONDS * 2)
+    logs.write("access.log.1", lines(3, 3))  # its writer never reopened
+    logs.settle()
+    logs.write("access.log", lines(11, 11))
+    logs.settle()
+    logs.poll(after_seconds=ROTATED_SECONDS)
+    logs.poll(after_seconds=ROTATED_SECONDS)
+    logs.restart()
+    logs.settle()
+    assert logs.landed() == [*numbered(1, 3), "/11"]
+    assert sorted((str(p["path"]), p["offset"]) for p in logs.places()) == [
+        ("", len(lines(1, 3))),
+        (str(logs.log), len(lines(11, 11))),
+    ]
+
+
+def test_a_deleted_log_is_let_go(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.log.unlink()
+    logs.settle()
+    logs.write("access.log", lines(11, 11))
+    logs.settle()
+    assert logs.landed() == [*numbered(1, 2), "/11"]
+    assert len(os.listdir("/proc/self/fd")) - len(open_logs(logs)) >= 0
+    assert open_logs(logs) == [str(logs.log)]
+
+
+def open_logs(logs: Logs) -> list[str]:
+    """The logs that this process holds open."""
+    targets = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except FileNotFoundError:
+            continue
+        if target.startswith(str(logs.folder)):
+            targets.append(target)
+    return targets
+
+
+@pytest.mark.parametrize("name", ["access.log.1", "access.log-20261124", "access-20261124.log", "access.log.2026-11-24T06"])
+def test_a_log_that_was_rotated_while_nobody_looked_is_read_to_its_end(logs: Logs, name: str) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.write("access.log", lines(3, 4))
+    logs.log.rename(logs.folder / name)
+    logs.write("access.log", lines(11, 12))
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 4) + numbered(11, 12))
+
+
+def test_a_log_that_was_rotated_and_compressed_while_nobody_looked_is_read_to_its_end(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 200))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.log.unlink()
+    logs.write("access.log.1.gz", gzip.compress(lines(1, 203)))
+    logs.write("access.log", lines(311, 312))
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 203) + numbered(311, 312))
+    logs.restart()
+    logs.settle()
+    assert len(logs.landed()) == 205
+
+
+def test_logs_that_came_and_went_while_nobody_looked_are_read_too(logs: Logs) -> None:
+    logs.write("access.log.4", lines(901, 902))  # older than what is followed: nobody asked for it
+    logs.seconds += 60
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.seconds += 60
+    logs.write("access.log", lines(3, 3))
+    logs.log.rename(logs.folder / "access.log.3")
+    logs.seconds += 60
+    logs.write("access.log.2", gzip.compress(lines(11, 12)))
+    logs.write("access.log.1", lines(21, 22))
+    logs.write("access.log", lines(31, 32))
+    logs.write("access.log.bak", lines(801, 802))  # no name that rotation gives
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 3) + numbered(11, 12) + numbered(21, 22) + numbered(31, 32))
+
+
+def test_a_log_that_was_rotated_away_and_removed_is_said_to_be_missing(
+    logs: Logs, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.log.unlink()
+    logs.write("access.log", lines(11, 11))
+    logs.start()
+    logs.settle()
+    assert f"up to byte {len(lines(1, 2))}, was cut off or rotated away" in caplog.text
+    caplog.clear()
+    logs.restart()
+    logs.settle()
+    assert "rotated away" not in caplog.text
+    assert logs.landed() == [*numbered(1, 2), "/11"]
+
+
+# Rotation by copying and cutting -------------------------------------------------------------------------------------
+
+
+def copytruncate(logs: Logs, new_content: bytes) -> None:
+    logs.write("access.log.1", logs.log.read_bytes(), "wb")
+    logs.write("access.log", new_content, "wb")
+
+
+@pytest.mark.parametrize("new_last", [21, 40], ids=["shorter", "longer"])
+def test_a_log_that_was_copied_and_cut_is_read_to_its_end_and_then_from_its_beginning(logs: Logs, new_last: int) -> None:
+    logs.write("access.log", lines(1, 9))
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(10, 10))
+    copytruncate(logs, lines(21, new_last))
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 10) + numbered(21, new_last))
+
+
+def test_a_log_that_was_copied_and_cut_while_nobody_looked_is_read_to_its_end(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 9))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.write("access.log", lines(10, 10))
+    copytruncate(logs, lines(21, 40))
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 10) + numbered(21, 40))
+
+
+def test_a_log_that_was_cut_to_nothing_begins_again(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    copytruncate(logs, b"")
+    logs.settle()
+    logs.write("access.log", lines(4, 5))
+    logs.settle()
+    assert sorted(logs.landed()) == numbered(1, 5)
+
+
+def test_an_open_first_line_that_is_written_anew_is_read_as_it_is_then(logs: Logs) -> None:
+    logs.write("access.log", b"a beginning")
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(1, 1), "wb")
+    logs.settle()
+    assert logs.ids() == ids_of(lines(1, 1))
+
+
+# Many logs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_followed_with_the_logs_that_come_into_it(logs: Logs) -> None:
+    logs.write("a.log", lines(1, 2))
+    logs.write(".hidden", lines(901, 901))
+    (logs.folder / "below").mkdir()
+    logs.start(logs.folder)
+    logs.settle()
+    logs.write("b.log", lines(11, 12))
+    logs.write("a.log", lines(3, 3))
+    logs.settle()
+    logs.restart(logs.folder)
+    logs.write("c.log", lines(21, 21))
+    logs.settle()
+    assert sorted(logs.landed()) == sorted([*numbered(1, 3), *numbered(11, 12), "/21"])
+
+
+def test_a_glob_is_followed_with_the_logs_that_come_to_match(logs: Logs) -> None:
+    logs.start(logs.folder / "*.log")
+    logs.settle()
+    logs.write("a.log", lines(1, 2))
+    logs.write("a.txt", lines(901, 902))
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
+
+
+def test_rotation_inside_a_folder_reads_nothing_twice(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 300))
+    logs.start(logs.folder)
+    logs.settle()
+    logs.log.rename(logs.folder / "access.log.1")
+    logs.write("access.log", lines(311, 312))
+    logs.settle()
+    logs.write("access.log.1", lines(301, 301))
+    logs.settle()
+    (logs.folder / "access.log.1").unlink()
+    logs.write("access.log.2.gz", gzip.compress(lines(1, 301)))
+    logs.log.rename(logs.folder / "access.log.1")
+    logs.settle()
+    logs.restart(logs.folder)
+    (logs.folder / "access.log.2.gz").rename(logs.folder / "access.log.3.gz")
+    logs.settle()
+    logs.settle()
+    assert logs.landed() == numbered(1, 300) + numbered(311, 312) + numbered(301, 301)
+
+
+def test_compressed_logs_are_read_once_and_only_when_they_are_whole(logs: Logs, caplog: pytest.LogCaptureFixture) -> None:
+    whole = gzip.compress(lines(1, 500))
+    logs.write("a.gz", whole[:100])
+    logs.start(logs.folder)
+    logs.poll(after_seconds=1)
+    logs.poll(after_seconds=0.5)
+    assert logs.landed() == []
+    logs.write("a.gz", whole[100:])
+    logs.settle()
+    logs.settle()
+    assert logs.landed() == numbered(1, 500)
+    logs.restart(logs.folder)
+    logs.settle()
+    assert logs.landed() == numbered(1, 500)
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+def test_a_broken_compressed_log_is_reported_once_and_again_when_it_has_changed(
+    logs: Logs, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = gzip.compress(b"".join(os.urandom(40).hex().encode() + b"\n" for _ in range(1000)))
+    logs.write("a.gz", whole[:-5000])
+    logs.start(logs.folder)
+    logs.settle()
+    logs.settle()
+    assert caplog.text.count("ends before its end") == 1
+    logs.write("a.gz", whole, "wb")
+    logs.settle()
+    assert len(set(logs.ids())) == 1000
+    assert len(logs.ids()) > 1000
+
+
+def test_different_logs_with_the_same_first_line_share_no_place(logs: Logs) -> None:
+    logs.write("a.log", lines(1, 1))
+    logs.write("b.log", lines(1, 1) + lines(11, 12))
+    logs.write("c.log", lines(1, 1) + lines(21, 22))
+    logs.start(logs.folder)
+    logs.settle()
+    logs.restart(logs.folder)
+    logs.write("a.log", lines(31, 32))
+    logs.write("d.log", lines(1, 1) + lines(41, 42) + lines(21, 22))
+    logs.settle()
+    found = set(logs.ids())
+    for tail in (lines(11, 12), lines(21, 22), lines(31, 32), lines(41, 42) + lines(21, 22)):
+        assert found >= set(ids_of(lines(1, 1) + tail))
+
+
+def test_a_copy_of_a_log_is_read_on_from_where_the_log_is_known(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start()
+    logs.settle()
+    logs.write("copy.log", lines(1, 4))
+    logs.restart(logs.folder / "copy.log")
+    logs.settle()
+    assert logs.landed() == numbered(1, 4)
+
+
+def test_a_log_that_sleeps_is_closed_and_wakes_when_it_changes(logs: Logs) -> None:
+    logs.write("a.log", lines(1, 2))
+    logs.write("b.log", lines(11, 12))
+    logs.start(logs.folder)
+    logs.settle()
+    logs.poll(after_seconds=ASLEEP_SECONDS)
+    assert open_logs(logs) == []
+    logs.write("a.log", lines(3, 3))
+    logs.settle()
+    logs.write("b.log", lines(21, 22), "wb")
+    logs.settle()
+    assert sorted(logs.landed()) == sorted([*numbered(1, 3), *numbered(11, 12), *numbered(21, 22)])
+
+
+def test_a_log_compressed_otherwise_is_reported_once(logs: Logs, caplog: pytest.LogCaptureFixture) -> None:
+    logs.write("a.bz2", b"BZh91AY&SY")
+    logs.write("b.log", lines(1, 1))
+    logs.start(logs.folder)
+    logs.settle()
+    assert caplog.text.count("decompress it with bzip2") == 1
+    assert logs.landed() == numbered(1, 1)
+
+
+def test_idle_polling_opens_and_reads_nothing(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.write("a.log", lines(1, 2))
+    logs.write("b.gz", gzip.compress(lines(11, 12)))
+    logs.start(logs.folder)
+    logs.settle()
+    monkeypatch.setattr("producer.follow.open_file", None)
+    monkeypatch.setattr("producer.blocks.PlainFile.read", None)
+    monkeypatch.setattr("producer.positions.Places.save", None)
+    logs.settle()
+    logs.settle()
+    monkeypatch.undo()
+    assert sorted(logs.landed()) == sorted([*numbered(1, 2), *numbered(11, 12)])
+
+
+def test_places_of_logs_that_are_gone_are_forgotten_after_a_month(logs: Logs) -> None:
+    logs.write("a.log", lines(1, 2))
+    logs.start(logs.folder)
+    logs.settle()
+    (logs.folder / "a.log").unlink()
+    logs.settle()
+    logs.write("b.log", lines(11, 12))
+    logs.settle()
+    assert len(logs.places()) == 2
+    logs.poll(after_seconds=31 * 86_400)
+    logs.write("b.log", lines(13, 13))
+    logs.settle()
+    assert [place["path"] for place in logs.places()] == [str(logs.folder / "b.log")]
+
+
+def test_following_ends_when_told(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    ending = threading.Timer(0.2, logs.stop_event.set)
+    ending.start()
+    logs.follower.run()
+    assert logs.landed() == numbered(1, 2)
+    assert open_logs(logs) == []
+
+
+NAMES = ["access.log", "access.log.1", "access.log.12.gz", "access.log-20261124", "access.log-20261124.gz",
+         "access.log.2026-11-24T06", "access-20261124.log", "access.log.bak", "access.log.gz", "access.log1",
+         "access.log.1.bak", "other.log.1", "xaccess.log.1", "access.logs.1"]  # fmt: skip
+
+
+def test_the_names_that_rotation_gives_are_known() -> None:
+    assert rotated_names(Path("/logs/access.log"), NAMES) == sorted([
+        "access.log.1", "access.log.12.gz", "access.log-20261124", "access.log-20261124.gz", "access.log.2026-11-24T06",
+        "access-20261124.log",
+    ])  # fmt: skip
+    assert rotated_names(Path("access"), ["access.1", "access-2", "access.log", "access"]) == ["access-2", "access.1"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from lakehouse.errors import PipelineError, SettingsError
-from lakehouse.logs import printable
+from lakehouse.logs import SafeFormatter, printable
 
 if TYPE_CHECKING:
     from lakehouse.settings import Group, Settings
@@ -52,7 +52,7 @@ def reporting_errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception:
-        if not logging.getLogger().handlers:
+        if not _has_log():
             raise
         logging.getLogger("lakehouse").exception("unexpected error")
         raise typer.Exit(1) from None
@@ -60,11 +60,15 @@ def reporting_errors() -> Iterator[None]:
 
 def report(error: PipelineError) -> None:
     """Show the user what is wrong: in the log if there is one, else line by line on standard error."""
-    if logging.getLogger().handlers:
+    if _has_log():
         logging.getLogger("lakehouse").error("%s", "; ".join(str(error).splitlines()))
     else:
         for line in str(error).splitlines():
             typer.echo(f"error: {printable(line)}", err=True)
+
+
+def _has_log() -> bool:
+    return any(isinstance(handler.formatter, SafeFormatter) for handler in logging.getLogger().handlers)
 
 
 def overridden(group: "AnyGroup", **options: Any) -> "AnyGroup":

@@ -192,7 +192,7 @@ def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], 
     """Seconds since the epoch, and whether there is such a time; the first axis are the 26 characters of a time."""
 
     def number(start: int, stop: int) -> npt.NDArray[np.int32]:
-        value = characters[start] - ord("0")
+        value: npt.NDArray[np.int32] = characters[start] - ord("0")
         for digit in characters[start + 1 : stop]:
             value = value * 10 + (digit - ord("0"))
         return value

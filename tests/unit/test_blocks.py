@@ -155,7 +155,9 @@ def test_a_gzip_with_a_flipped_byte_says_so(tmp_path: Path) -> None:
     opened.close()
 
 
-@pytest.mark.parametrize(("magic", "program"), [(b"BZh91AY", "bzip2"), (b"\xfd7zXZ\x00\x00", "xz"), (b"PK\x03\x04", "unzip")])
+@pytest.mark.parametrize(
+    ("magic", "program"), [(b"BZh91AY", "bzip2"), (b"\xfd7zXZ\x00\x00", "xz"), (b"PK\x03\x04", "unzip")]
+)
 def test_other_compression_is_refused_with_the_way_out(tmp_path: Path, magic: bytes, program: str) -> None:
     (tmp_path / "a").write_bytes(magic)
     with pytest.raises(InputError, match=f"decompress it with {program}"):

@@ -23,7 +23,8 @@ from producer.landing import LANDED, Lander
 from producer.rows import LineParser, Reading
 
 NOW = datetime(2026, 11, 24, 6, 17, 11, tzinfo=UTC)
-LINES = [f'192.0.2.{n} - - [17/May/2015:10:05:{n:02} +0000] "GET /{n} HTTP/1.1" 200 {n} "-" "a"'.encode() for n in range(9)]
+LINE = '192.0.2.{n} - - [17/May/2015:10:05:{n:02} +0000] "GET /{n} HTTP/1.1" 200 {n} "-" "a"'
+LINES = [LINE.format(n=n).encode() for n in range(9)]
 OLD = 1_400_000_000
 
 
@@ -61,8 +62,8 @@ def test_each_line_becomes_a_row_with_its_id_source_and_offset(tmp_path: Path) -
     offsets = [0, len(LINES[0]) + 1, len(LINES[0]) + 2, len(LINES[0]) + 17]
     origin = {"site": "shop", "source": str(path), "ingested_at": NOW}
     common = {
-        "user": "-", "method": "GET", "query": None, "protocol": "HTTP/1.1", "status": 200, "referer": "-", "agent": "a",
-        "raw": None,
+        "user": "-", "method": "GET", "query": None, "protocol": "HTTP/1.1", "status": 200, "referer": "-",
+        "agent": "a", "raw": None,
     }  # fmt: skip
     request = [
         {"timestamp": datetime(2015, 5, 17, 10, 5, n, tzinfo=UTC), "ip": f"192.0.2.{n}", "path": f"/{n}", "bytes": n}
@@ -150,7 +151,9 @@ def test_a_byte_order_mark_is_part_of_the_id_and_not_of_the_address(tmp_path: Pa
 
 def test_a_line_that_is_too_long_lands_cut_and_unparsed_and_the_next_lines_as_ever(tmp_path: Path) -> None:
     long = LINES[0][:-1] + b"x" * 2000 + b'"'
-    rows, _ = ingested(tmp_path, write(tmp_path / "a.log", b"\n".join([long, LINES[1], long, b""])), max_line_bytes=1024)
+    rows, _ = ingested(
+        tmp_path, write(tmp_path / "a.log", b"\n".join([long, LINES[1], long, b""])), max_line_bytes=1024
+    )
     cut = long[:1024]
     assert rows["raw"].to_list() == [cut.decode(), None, cut.decode()]
     assert rows["source_offset"].to_list() == [0, len(long) + 1, len(long) + 1 + len(LINES[1]) + 1]
@@ -332,7 +335,12 @@ def test_a_stop_lands_what_was_read_and_leaves_the_open_line(tmp_path: Path) -> 
 
 def test_results_come_in_the_order_of_their_tasks_and_all_before_a_pause() -> None:
     gate = threading.Event()
-    tasks: list[Callable[[], int] | None] = [lambda: int(gate.wait(5)), lambda: gate.set() or 2, None, lambda: 3]
+
+    def open_gate() -> int:
+        gate.set()
+        return 2
+
+    tasks: list[Callable[[], int] | None] = [lambda: int(gate.wait(5)), open_gate, None, lambda: 3]
     with ThreadPoolExecutor(2) as pool:
         assert list(results_in_order(pool, tasks)) == [1, 2, None, 3]
 
@@ -345,15 +353,15 @@ def test_an_error_in_a_task_comes_out() -> None:
 # Properties ----------------------------------------------------------------------------------------------------------
 
 pieces = st.sampled_from([
-    *LINES[:3], b"\n", b"\n", b"\r\n", b"\r", b"", b"a:80 ", b"\xff", b"\xc3", b"\xa9", b"\xef\xbb\xbf", b"\x00", b'"', b"\\",
-    b'{"ts": 1, "request": "GET /"}', b"x" * 60, "é\u2028".encode(),
+    *LINES[:3], b"\n", b"\n", b"\r\n", b"\r", b"", b"a:80 ", b"\xff", b"\xc3", b"\xa9", b"\xef\xbb\xbf", b"\x00",
+    b'"', b"\\", b'{"ts": 1, "request": "GET /"}', b"x" * 60, "é\u2028".encode(),
 ])  # fmt: skip
 
 
 def rows_of(data: bytes, reading: Reading, block_bytes: int) -> pl.DataFrame:
     stream = [data]
     reader = BlockReader(
-        lambda size: (stream.append(stream[0][size:]) or stream.pop(0)[:size]),  # type: ignore[func-returns-value]
+        lambda size: stream.append(stream[0][size:]) or stream.pop(0)[:size],  # type: ignore[func-returns-value]
         max_line_bytes=reading.max_line_bytes,
         block_bytes=block_bytes,
     )
@@ -394,7 +402,9 @@ def test_no_byte_makes_a_line_get_lost_and_blocks_make_no_difference(
 
 
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=4), st.integers(50, 400))
-def test_detecting_the_format_anew_for_each_block_ends_with_the_first_that_parses(lines: list[bytes], size: int) -> None:
+def test_detecting_the_format_anew_for_each_block_ends_with_the_first_that_parses(
+    lines: list[bytes], size: int
+) -> None:
     reading = Reading("x", "", "auto", 1000, truncate_ips=False)
     data = b"\n\n?\n" + b"\n".join(lines) + b"\n"
     assert rows_of(data, reading, size)["raw"].to_list()[3:] == [None] * len(lines)

@@ -35,7 +35,9 @@ def rows(first: int, count: int) -> pl.DataFrame:
     )
 
 
-def lander(folder: Path, *, batch_rows: int = 10, clock: Clock | None = None, kind: LandingFormat = "parquet") -> Lander:
+def lander(
+    folder: Path, *, batch_rows: int = 10, clock: Clock | None = None, kind: LandingFormat = "parquet"
+) -> Lander:
     return Lander(folder, kind, batch_rows=batch_rows, batch_seconds=5, clock=clock or Clock(), now=lambda: NOW)
 
 
@@ -136,7 +138,12 @@ def test_only_whole_files_have_a_visible_name(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_dead_programs_left_behind_goes_after_a_day(tmp_path: Path) -> None:
-    for name, age in ((".old.parquet.tmp", 90_000), (".new.parquet.tmp", 80_000), ("old.parquet", 90_000), (".x", 90_000)):
+    for name, age in (
+        (".old.parquet.tmp", 90_000),
+        (".new.parquet.tmp", 80_000),
+        ("old.parquet", 90_000),
+        (".x", 90_000),
+    ):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (NOW.timestamp() - age,) * 2)
     lander(tmp_path)

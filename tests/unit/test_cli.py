@@ -1,0 +1,249 @@
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lakehouse.cli import application, begin, overridden, reporting_errors, stop_on_signals
+from lakehouse.errors import InputError, PipelineError, SettingsError
+from lakehouse.lake import waiting_files
+from lakehouse.locks import lock
+from lakehouse.settings import Ingest, Landing, Simulate
+from producer.__main__ import app
+from producer.landing import LANDED
+
+LINE = '192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1\n'
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Each test begins, and leaves, with a root logger that has no handlers of ours."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, root.level = handlers, level
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(f"paths: {{data_lake: {tmp_path / 'lake'}, log: {tmp_path / 'log'}}}\n", encoding="utf-8")
+    return path
+
+
+def run(*arguments: str | Path, content: str | None = None) -> tuple[int, str]:
+    """Exit code and all output of the producer."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=content)
+    return result.exit_code, result.output
+
+
+def landed(tmp_path: Path) -> list[Path]:
+    return waiting_files(tmp_path / "lake" / "logs_to_merge")
+
+
+# What all programs share ---------------------------------------------------------------------------------------------
+
+
+def test_options_that_were_given_take_the_place_of_settings() -> None:
+    assert overridden(Ingest(site="a"), site=None, log_format="json") == Ingest(site="a", log_format="json")
+    assert overridden(Ingest(site="a"), site="") == Ingest()
+    assert overridden(Landing(), format=None) == Landing()
+
+
+def test_an_option_out_of_range_is_named_as_one_types_it() -> None:
+    with pytest.raises(SettingsError, match=r"^--rate = 0: Input should be greater than 0\n--bots = 2: "):
+        overridden(Simulate(), rate=0, bots=2)
+
+
+def test_an_error_for_the_user_is_its_message_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as exit_info, reporting_errors():
+        raise InputError("a.log: \x1b[31mred\nsecond line")
+    assert exit_info.value.exit_code == 1
+    assert capsys.readouterr().err == "error: a.log: \\x1b[31mred\nerror: second line\n"
+
+
+def test_once_there_is_a_log_errors_go_there_too(
+    conf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin("producer", conf, "writer/producer.log")
+    with pytest.raises(typer.Exit), reporting_errors():
+        raise InputError("a.log: no such file\nsecond line")
+    with pytest.raises(typer.Exit), reporting_errors():
+        raise ZeroDivisionError
+    in_log = (tmp_path / "log" / "writer" / "producer.log").read_text()
+    assert "ERROR lakehouse: a.log: no such file; second line\n" in in_log
+    assert "ERROR lakehouse: unexpected error\nTraceback" in in_log
+    assert "ERROR lakehouse: a.log: no such file; second line\n" in capsys.readouterr().err
+
+
+def test_without_a_log_an_unexpected_error_comes_out() -> None:
+    with pytest.raises(ZeroDivisionError), reporting_errors():
+        raise ZeroDivisionError
+
+
+def test_a_log_that_cannot_be_written_is_an_error_that_names_it(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    with pytest.raises(PipelineError, match=r"producer\.log: the log cannot be written"):
+        begin("producer", conf, "writer/producer.log")
+
+
+def test_a_signal_sets_the_event_and_a_second_one_is_no_longer_ours() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stop = stop_on_signals()
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_program_without_a_command_shows_its_help() -> None:
+    program = application("What it does.")
+    program.command("one")(lambda: None)
+    program.command("two")(lambda: None)
+    assert "What it does." in CliRunner().invoke(program, []).output
+
+
+# The producer --------------------------------------------------------------------------------------------------------
+
+
+def test_ingest_lands_a_log_and_says_what_it_did(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(LINE + "\n")
+    code, _ = run("ingest", tmp_path / "a.log", "--site", "shop", "--format", "json", "--conf", conf)
+    (path,) = landed(tmp_path)
+    assert (code, path.suffix) == (0, ".json")
+    assert pl.read_ndjson(path)["site"].to_list() == ["shop", "shop"]
+    in_log = (tmp_path / "log" / "writer" / "producer.log").read_text()
+    assert "ingested 1 files, 0 of them not to their end: 2 lines, 1 of them unparsed; landed 2 rows" in in_log
+
+
+def test_ingest_reads_standard_input(conf: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "producer", "ingest", "-", "--conf", str(conf)]
+    result = subprocess.run(command, input=(LINE + LINE[:-1]).encode(), capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (path,) = landed(tmp_path)
+    assert pl.read_parquet(path).select("source", "source_offset", "path").rows() == [
+        ("-", 0, "/"),
+        ("-", len(LINE), "/"),
+    ]
+
+
+def test_ingest_exits_1_for_a_file_that_is_not_there_and_lands_nothing(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(LINE)
+    code, output = run("ingest", tmp_path / "a.log", tmp_path / "missing", "--conf", conf)
+    assert code == 1
+    assert "missing: no such file or folder" in output
+    assert landed(tmp_path) == []
+
+
+def test_ingest_exits_1_when_a_file_could_not_be_read_and_lands_the_others(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(LINE)
+    (tmp_path / "b.gz").write_bytes(b"\x1f\x8b\x08")
+    assert run("ingest", tmp_path / "a.log", tmp_path / "b.gz", "--conf", conf)[0] == 1
+    assert [pl.read_parquet(path).height for path in landed(tmp_path)] == [1]
+
+
+def test_only_one_program_follows_for_a_lake(conf: Path, tmp_path: Path) -> None:
+    with lock(tmp_path / "lake" / "_ledger" / "locks", "follow"):
+        code, output = run("ingest", tmp_path / "a.log", "--follow", "--conf", conf)
+    assert code == 1
+    assert "follow is locked by another process" in output
+
+
+@pytest.mark.parametrize("command", ["follow", "standard input", "simulate"])
+def test_sigterm_publishes_what_is_there_and_exits_0(conf: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "a.log").write_text(LINE)
+    arguments = {
+        "follow": ["ingest", str(tmp_path / "a.log"), "--follow"],
+        "standard input": ["ingest", "-"],
+        "simulate": ["simulate", "--rate", "50"],
+    }[command]
+    # A batch of one row is published at once, so that the test knows when to send the signal.
+    conf.write_text(conf.read_text() + "landing: {batch_rows: 1}\n")
+    started = [sys.executable, "-m", "producer", *arguments, "--conf", str(conf)]
+    with subprocess.Popen(started, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(LINE.encode())
+        process.stdin.flush()
+        for _ in range(600):
+            if landed(tmp_path) or process.poll() is not None:
+                break
+            try:
+                process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert landed(tmp_path)
+
+
+def test_simulate_makes_so_many_events_the_same_for_the_same_seed(conf: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("simulate", "--events", "500", "--seed", "7", "--conf", conf)[0] == 0
+    first, second = (pl.read_parquet(path).drop("ingested_at") for path in landed(tmp_path))
+    assert first.height == 500
+    assert first.columns == [name for name in LANDED if name != "ingested_at"]
+    assert first.rows() == second.rows()
+    in_log = (tmp_path / "log" / "writer" / "producer.log").read_text()
+    assert "made 500 events: " in in_log
+    assert "; landed 500 rows in 1 files" in in_log
+
+
+def test_simulate_without_a_seed_makes_other_events_each_time_and_none_ahead_of_time(
+    conf: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert (
+            run("simulate", "--events", "300", "--late", "0", "--nulls", "0", "--malformed", "0", "--conf", conf)[0]
+            == 0
+        )
+    first, second = map(pl.read_parquet, landed(tmp_path))
+    assert not set(first["event_id"]) & set(second["event_id"])
+    for rows in (first, second):
+        assert rows.filter(pl.col("timestamp") > pl.col("ingested_at")).height == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["simulate", "--events", "1", "--duration", "1"], 2, "exclude each other"),
+        (["simulate", "--events", "-1"], 2, "--events"),
+        (["simulate", "--rate", "0"], 1, "--rate = 0"),
+        (["simulate", "--duplicates", "1.5"], 1, "--duplicates = 1.5"),
+        (["simulate", "--format", "csv"], 2, "--format"),
+        (["ingest"], 2, "PATH"),
+        (["ingest", "-", "--log-format", "iis"], 2, "--log-format"),
+        (["ingest", "-", "--follow"], 1, "standard input cannot be followed"),
+        (["ingest", "-", "--conf", "missing.yaml"], 1, "missing.yaml: no such settings file"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_and_nothing_lands(
+    conf: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    conf_option = [] if "--conf" in arguments else ["--conf", str(conf)]
+    found, output = run(*arguments, *conf_option)
+    assert (found, landed(tmp_path)) == (code, [])
+    assert message in output
+
+
+def test_help_loads_none_of_the_large_libraries() -> None:
+    script = (
+        "import sys\nfrom producer.__main__ import app\n"
+        "try: app(['ingest', '--help'])\nexcept SystemExit: pass\n"
+        "print(*{'polars', 'numpy', 'pyarrow', 'pyspark', 'faker'} & set(sys.modules), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert (result.stderr, b"--follow" in result.stdout) == (b"\n", True)

@@ -8,7 +8,7 @@ pass did is then counted in the tables themselves, not taken from what it meant 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
         insert_new(refused_files(spark, refused), lake.quarantine, ("event_id",))
     figures = [refused_figures(d) for d in refused]
     if not any(d.file.rows for d in taken):
-        return figures + [figures_of(d, {}, {}) for d in taken]
+        return figures + [figures_of(d) for d in taken]
 
     rows = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules).persist()
     contents = summary(rows)
@@ -160,55 +160,47 @@ def count(
     an identity that a table holds is a duplicate. A row that no table holds is counted nowhere, and shows.
     """  # fmt: skip
     merged = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
-    placed = located(rows.transform(accepted), merged, IDENTITY, "merged")
-    reasons: dict[str, dict[str, int]] = {}
+    found = located(rows.transform(accepted), merged, IDENTITY)
     if has_rejected:
         quarantine = spark.read.format("delta").load(str(lake.quarantine))
-        placed = placed.unionByName(located(rows.transform(rejected), quarantine, ("event_id",), "quarantined"))
-        reasons = reason_counts(quarantine, taken)
-    per_file = placed.groupBy("landed_file").agg(
-        F.count_if(F.col("is_home") & (F.col("table") == "merged")).alias("merged"),
-        F.count_if(F.col("is_home") & (F.col("table") == "quarantined")).alias("quarantined"),
-        F.sum(F.when(F.col("is_there"), F.col("arrivals") - F.col("is_home").cast("int"))).alias("duplicates"),
+        found = found.unionByName(located(rows.transform(rejected), quarantine, ("event_id",)))
+    figures = {d.landed_file: figures_of(d) for d in taken}
+    for row in found.collect():
+        figures[row.landed_file] = _added(figures[row.landed_file], row.reasons, row.homes, row.duplicates)
+    return list(figures.values())
+
+
+def located(rows: DataFrame, stored: DataFrame, identity: Sequence[str]) -> DataFrame:
+    """One row per delivery and reasons: ``homes``, rows that the table holds from there, and ``duplicates`` of what it holds."""
+    arrived = rows.groupBy("landed_file", *identity).agg(
+        F.count(F.lit(1)).alias("arrivals"), F.min("reasons").alias("reasons")
     )
-    counted = {row.landed_file: row for row in per_file.collect()}
-    return [
-        figures_of(d, counted[d.landed_file].asDict(), reasons.get(d.landed_file, {})) if d.landed_file in counted
-        else figures_of(d, {}, {})
-        for d in taken
-    ]  # fmt: skip
-
-
-def located(rows: DataFrame, stored: DataFrame, identity: Sequence[str], name: str) -> DataFrame:
-    """One row per delivery and identity: ``arrivals``, and whether the table holds it (``is_there``), from here (``is_home``)."""
-    arrived = rows.groupBy("landed_file", *identity).agg(F.count(F.lit(1)).alias("arrivals"))
     homes = stored.select(*(F.col(c).alias(f"stored_{c}") for c in identity), F.col("landed_file").alias("home"))
     is_same: Column = F.lit(True)
     for column in identity:
         is_same &= F.col(column).eqNullSafe(F.col(f"stored_{column}"))
-    home = F.col("home")
-    return arrived.join(homes, on=is_same, how="left").select(
-        "landed_file", "arrivals", F.lit(name).alias("table"), home.isNotNull().alias("is_there"),
-        F.coalesce(home == F.col("landed_file"), F.lit(False)).alias("is_home"),
-    )  # fmt: skip
+    is_home = F.when(F.col("home") == F.col("landed_file"), 1).otherwise(0)
+    placed = arrived.join(homes, on=is_same, how="inner")
+    return placed.groupBy("landed_file", "reasons").agg(
+        F.sum(is_home).alias("homes"), F.sum(F.col("arrivals") - is_home).alias("duplicates")
+    )
 
 
-def reason_counts(quarantine: DataFrame, taken: Sequence[Delivery]) -> dict[str, dict[str, int]]:
-    """How many quarantined rows of each delivery have each reason. An action."""
-    ours = quarantine.where(F.col("landed_file").isin([d.landed_file for d in taken]))
-    counts: dict[str, dict[str, int]] = {}
-    for row in ours.select("landed_file", F.explode("reasons").alias("reason")).groupBy("landed_file", "reason").count().collect():
-        counts.setdefault(row.landed_file, {})[row.reason] = row["count"]
-    return counts
+def _added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: int) -> FileFigures:
+    """A file's figures and those of its rows with these reasons; none: its accepted rows."""
+    counts = dict(file.reasons)
+    for reason in reasons:
+        if homes:
+            counts[reason] = counts.get(reason, 0) + homes
+    kind = "quarantined" if reasons else "merged"
+    return replace(
+        file, duplicates=file.duplicates + duplicates, reasons=counts, **{kind: getattr(file, kind) + homes}
+    )
 
 
-def figures_of(delivery: Delivery, counted: dict[str, int], reasons: dict[str, int]) -> FileFigures:
-    """A taken delivery's figures. Its rows are those that the check read, whatever Spark read."""
-    return FileFigures(
-        landed_file=delivery.landed_file, name=delivery.file.path.name, rows=delivery.file.rows,
-        merged=counted.get("merged") or 0, duplicates=counted.get("duplicates") or 0,
-        quarantined=counted.get("quarantined") or 0, reasons=reasons,
-    )  # fmt: skip
+def figures_of(delivery: Delivery) -> FileFigures:
+    """A taken delivery's figures before its rows are found. It has as many as the check read, whatever Spark read."""
+    return FileFigures(delivery.landed_file, delivery.file.path.name, delivery.file.rows, 0, 0, 0)
 
 
 def refused_figures(delivery: Delivery) -> FileFigures:

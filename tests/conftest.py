@@ -1,5 +1,6 @@
 """Fixtures. One Spark session serves all tests; each test has a lake of its own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ def spark() -> "Iterator[SparkSession]":
     """The session that all tests share."""
     from lakehouse.session import spark_session
 
+    # Tests are over before the second compiler's work pays off.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     conf = {
         "spark.driver.memory": "1500m",
         "spark.sql.shuffle.partitions": "1",

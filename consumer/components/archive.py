@@ -82,11 +82,11 @@ def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
 def _write_checkpoint(arrivals: Arrivals, batch: int, *, seq: int) -> None:
     """Spark's checkpoint as it stands after ``batch``; ``commits`` comes last, and makes it count."""
     progress = {"batchWatermarkMs": 0, "batchTimestampMs": 0, "conf": {}}
-    files = {
-        "metadata": json.dumps({"id": str(uuid.uuid4())}),
-        f"offsets/{batch}": f"v1\n{json.dumps(progress)}\n{json.dumps({'seq': seq})}",
-        f"commits/{batch}": 'v1\n{"nextBatchWatermarkMs":0}',
-    }
+    offset = f"v1\n{json.dumps(progress)}\n{json.dumps({'seq': seq})}"
+    recent = [number for number in (batch - 1, batch) if number >= 0]  # Spark looks at the one before the last too
+    files = {"metadata": json.dumps({"id": str(uuid.uuid4())})}
+    files |= {f"offsets/{number}": offset for number in recent}
+    files |= {f"commits/{number}": 'v1\n{"nextBatchWatermarkMs":0}' for number in recent}
     for name, content in files.items():
         path = arrivals.checkpoint / name
         path.parent.mkdir(parents=True, exist_ok=True)

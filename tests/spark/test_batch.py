@@ -1,0 +1,141 @@
+"""Batch metrics: exact, only the changed days, replaced whole; and maintenance of the tables they come from."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from cleaner.maintain import archived_files, maintain
+from cleaner.merge import merge
+from consumer.batch import find_change, refresh
+from lakehouse.lake import METRICS, Lake
+from lakehouse.ledger import Ledger
+from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.settings import Settings, unpack_settings
+from lakehouse.tables import latest_version, partition_files
+from tests.builders import T0, land_parquet, landed
+
+DAY, NEXT = date(2024, 5, 17), date(2024, 5, 18)
+TOMORROW = T0 + timedelta(days=1)
+
+
+def no_session() -> SparkSession:
+    raise AssertionError("a JVM was started")
+
+
+def figures(spark: SparkSession, lake: Lake, grain: str) -> list[tuple[Any, ...]]:
+    table = spark.read.format("delta").load(str(lake.metrics("batch", grain))).select(*SCHEMAS[grain].names)
+    found = [tuple(v.astimezone(UTC) if isinstance(v, datetime) else v for v in row) for row in table.collect()]
+    return sorted(found, key=repr)
+
+
+def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, spark: SparkSession) -> None:
+    session: Callable[[], SparkSession] = lambda: spark  # noqa: E731
+    assert refresh(settings, no_session) == set()  # an empty lake
+    land_parquet(
+        lake.landing / "a.parquet",
+        [
+            landed("e1"), landed("e2", bytes=None, status=404), landed("e3", agent=None, status=503),
+            landed("e4", ip="192.0.2.2", timestamp=T0 + timedelta(hours=1)),
+            landed("e5", timestamp=TOMORROW, ingested_at=TOMORROW),
+        ],
+    )  # fmt: skip
+    merge(settings, session)
+    assert refresh(settings, session) is None
+    later = T0 + timedelta(hours=1)
+    assert figures(spark, lake, "daily") == [
+        (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later),
+        (NEXT, 1, 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
+    ]
+    assert figures(spark, lake, "ip") == [
+        (DAY, "192.0.2.1", 3, 2, 200, 1, 1, 2, T0, T0),
+        (DAY, "192.0.2.2", 1, 1, 100, 0, 0, 1, later, later),
+        (NEXT, "192.0.2.1", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
+    ]
+    assert figures(spark, lake, "agent") == [
+        (DAY, "curl/7.68.0", 3, 2, 200, 1, 0, 3, T0, later),
+        (DAY, None, 1, 1, 100, 0, 1, 0, T0, T0),
+        (NEXT, "curl/7.68.0", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
+    ]
+    versions = {grain: latest_version(lake.metrics("batch", grain)) for grain in METRICS}
+    assert refresh(settings, no_session) == set()
+    assert {grain: latest_version(lake.metrics("batch", grain)) for grain in METRICS} == versions
+
+    land_parquet(lake.landing / "b.parquet", [landed("e6", timestamp=TOMORROW, ingested_at=TOMORROW, bytes=1)])
+    merge(settings, session)
+    assert find_change(lake, Ledger(lake.ledger)).days == {NEXT}  # type: ignore[union-attr]
+    assert refresh(settings, session) == {NEXT}
+    assert figures(spark, lake, "daily")[0] == (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later)
+    assert figures(spark, lake, "daily")[1] == (NEXT, 2, 1, 1, 101, 0, 0, 2, TOMORROW, TOMORROW)
+    assert len(figures(spark, lake, "ip")) == 3
+
+
+def test_a_refresh_killed_between_its_tables_is_done_again(
+    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from consumer import batch
+
+    land_parquet(lake.landing / "a.parquet", [landed("e1")])
+    merge(settings, lambda: spark)
+    replace = batch._replace
+
+    def replace_or_die(rows: Any, to: Lake, grain: str, *args: Any) -> None:
+        if grain == "agent":
+            raise RuntimeError("killed")
+        replace(rows, to, grain, *args)
+
+    monkeypatch.setattr(batch, "_replace", replace_or_die)
+    with pytest.raises(RuntimeError, match="killed"):
+        refresh(settings, lambda: spark)
+    monkeypatch.undo()
+    assert Ledger(lake.ledger).last_runs()["batch"]["exit_code"] == 1
+    refresh(settings, lambda: spark)
+    assert [row[1] for row in figures(spark, lake, "daily")] == [1]
+    assert [row[2] for row in figures(spark, lake, "agent")] == [1]
+
+
+def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
+    settings: Settings, lake: Lake, spark: SparkSession
+) -> None:
+    eager = unpack_settings(
+        settings.model_dump(mode="json") | {"maintain": {"small_files": 3, "vacuum_hours": 0, "logs_days": 1, "landed_days": 1}},
+        "test",
+    )
+    maintain(settings, no_session, datetime.now(UTC))  # nothing there: nothing to do
+    (lake.landing).mkdir(parents=True)
+    (lake.landing / "bad.parquet").write_bytes(b"not Parquet")
+    for number in (2, 0, 1):
+        land_parquet(lake.landing / f"{number}.parquet", [landed(f"e{number}", timestamp=T0 + number * timedelta(minutes=1))])
+        merge(settings, lambda: spark)
+    assert len(partition_files(lake.merged)) == 3
+    before = sorted(spark.read.format("delta").load(str(lake.merged)).collect())
+    metadata = lake.logs / "_spark_metadata"
+    metadata.mkdir(parents=True)
+    for name in ("part-old", "part-named", "part-new"):
+        (lake.logs / name).write_text("x")
+    for name in ("part-old", "part-named"):
+        os.utime(lake.logs / name, (0, 0))
+    entry = '{{"path":"file://{}","action":"add"}}'
+    (metadata / "9.compact").write_text("v1\n" + entry.format(lake.logs / "part-named"))
+    (metadata / "10").write_text("v1\n" + entry.format(lake.logs / "part-%20x"))
+    assert archived_files(lake.logs) == {"part-named", "part- x"}
+
+    maintain(eager, lambda: spark, datetime.now(UTC) + timedelta(days=2))
+    assert [day for day, _ in partition_files(lake.merged)] == [DAY]
+    assert sorted(spark.read.format("delta").load(str(lake.merged)).collect()) == before
+    files = list(lake.merged.glob("event_date=*/*.parquet"))
+    assert len(files) == 1
+    minutes = [row.timestamp.minute for row in spark.read.parquet(str(files[0])).collect()]
+    assert minutes == [5, 6, 7]
+    assert (lake.refused_files / "bad.parquet").read_bytes() == b"not Parquet"
+    assert sorted(p.name for p in lake.logs.glob("part-*")) == ["part-named", "part-new"]
+    assert list(lake.landing.iterdir()) == []
+    figures = Ledger(lake.ledger).last_runs()["maintain"]["figures"]
+    assert (figures["archive_files"], figures["landed_files"]) == (1, 3)
+    # OPTIMIZE moved rows, it did not change any: batch has nothing to do for these days.
+    refresh(settings, lambda: spark)
+    maintain(eager, no_session, datetime.now(UTC) + timedelta(days=2))
+    assert refresh(settings, no_session) == set()

@@ -1,0 +1,126 @@
+"""Real logs against an independent oracle's counts. Runs where ACCESS_LOGS names the folder of logs."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from cleaner.merge import merge
+from consumer.batch import refresh
+from consumer.streaming import stream_once
+from lakehouse.lake import Lake
+from lakehouse.ledger import Ledger
+from lakehouse.settings import Settings
+
+LOGS = Path(os.environ.get("ACCESS_LOGS", "/nonexistent"))
+SETS = ("elastic_apache", "meatlabel_nginx", "farm_apache_combined", "farm_apache_common")
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not LOGS.is_dir(), reason="ACCESS_LOGS does not name a folder of real logs")
+
+
+def logs_of(name: str) -> list[Path]:
+    return sorted(p for p in (LOGS / name).iterdir() if p.name != "oracle.json")
+
+
+def oracle_of(name: str) -> dict[str, Any]:
+    oracle: dict[str, Any] = json.loads((LOGS / name / "oracle.json").read_text())
+    return oracle
+
+
+def ingest(settings: Settings, *paths: Path) -> None:
+    environment = os.environ | {
+        "PIPELINE_PATHS__DATA_LAKE": str(settings.paths.data_lake), "PIPELINE_PATHS__LOG": str(settings.paths.log),
+    }  # fmt: skip
+    words = [sys.executable, "-m", "producer", "ingest", *map(str, paths)]
+    subprocess.run(words, check=True, env=environment, cwd=ROOT, capture_output=True)
+
+
+def rename_and_zip(paths: list[Path], folder: Path) -> list[Path]:
+    """The same logs under other names, every second one gzipped, as rotation leaves them."""
+    folder.mkdir()
+    renamed = []
+    for number, path in enumerate(paths):
+        target = folder / f"rotated.{number}{'.gz' if number % 2 == 0 else ''}"
+        content = path.read_bytes()
+        target.write_bytes(gzip.compress(content) if target.suffix == ".gz" else content)
+        renamed.append(target)
+    return renamed
+
+
+def hits(spark: SparkSession, path: Path, key: str) -> dict[Any, int]:
+    rows = spark.read.format("delta").load(str(path)).groupBy(key).agg(F.sum("requests").alias("n")).collect()
+    return {row[key]: row.n for row in rows}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_figures_equal_the_oracles_also_after_the_logs_come_again(
+    settings: Settings, lake: Lake, spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    oracle, paths = oracle_of(name), logs_of(name)
+    ingest(settings, *paths)
+    stream_once(spark, settings)
+    merge(settings, lambda: spark)
+    refresh(settings, lambda: spark)
+    agents: Counter[str | None] = Counter()
+    for agent, count in oracle["per_agent"].items():
+        agents[None if agent in ("-", "(none)", "") else agent] += count
+    days = {day: (d["hits"], d["distinct_ips"], d["bytes"]) for day, d in oracle["per_day_utc"].items()}
+
+    def check() -> None:
+        daily = spark.read.format("delta").load(str(lake.metrics("batch", "daily"))).collect()
+        assert {str(r.event_date): (r.requests, r.ips, r.bytes) for r in daily} == days
+        assert hits(spark, lake.metrics("batch", "ip"), "ip") == oracle["per_ip"]
+        assert hits(spark, lake.metrics("batch", "agent"), "agent") == dict(agents)
+        merged = spark.read.format("delta").load(str(lake.merged))
+        found = merged.agg(F.count(F.lit(1)).alias("rows"), F.sum("bytes").alias("bytes")).collect()[0]
+        assert (found.rows, found.bytes) == (oracle["parsed"], oracle["bytes_total"])
+        assert spark.read.format("delta").load(str(lake.quarantine)).count() == oracle["rejected"]
+
+    check()
+    exact = spark.read.format("delta").load(str(lake.metrics("batch", "daily"))).orderBy("event_date").collect()
+    assert sum(r.visitors for r in exact) >= oracle["visitors_ip_day_ua_all"] - len(days)
+
+    def check_stream() -> None:
+        running = spark.read.format("delta").load(str(lake.metrics("streaming", "daily"))).orderBy("event_date").collect()
+        for column in ("event_date", "requests", "bytes", "client_errors", "server_errors", "bot_requests", "first_seen", "last_seen"):
+            assert [r[column] for r in running] == [r[column] for r in exact], column
+        # Four standard errors of the sketch; small counts are all but exact.
+        error = 4 * 1.04 / 2 ** (settings.stream.sketch_lg_k / 2)
+        for estimate, truth in zip(running, exact, strict=True):
+            assert estimate.visitors == pytest.approx(truth.visitors, rel=error, abs=1)
+            assert estimate.ips == pytest.approx(truth.ips, rel=error, abs=1)
+
+    check_stream()
+    ingest(settings, *rename_and_zip(paths, tmp_path / "again"))
+    stream_once(spark, settings)
+    merge(settings, lambda: spark)
+    refresh(settings, lambda: spark)
+    check()
+    check_stream()
+    assert Ledger(lake.ledger).totals() | {"files": 0} == {
+        "files": 0, "refused": 0, "rows": 2 * oracle["lines"], "merged": oracle["parsed"], "duplicates": oracle["lines"],
+        "quarantined": oracle["rejected"], "unbalanced": 0,
+    }  # fmt: skip
+    assert list(lake.landing.iterdir()) == []
+
+
+def test_rows_and_quarantined_rows_of_odd_logs_add_up_to_their_lines(
+    settings: Settings, lake: Lake, spark: SparkSession
+) -> None:
+    name = "odd_crowdsec"
+    ingest(settings, *logs_of(name))
+    merge(settings, lambda: spark)
+    totals = Ledger(lake.ledger).totals()
+    assert totals["rows"] == oracle_of(name)["lines"]
+    assert totals["merged"] + totals["quarantined"] + totals["duplicates"] == totals["rows"]
+    assert totals["merged"] >= oracle_of(name)["parsed"] - totals["duplicates"]
+    assert totals["unbalanced"] == 0

@@ -266,7 +266,7 @@ class Delivery:
 
     def _new_rows(self, requests: Integers, fates: Integers) -> pl.DataFrame:
         rows = self._requests_as_rows(requests, fates)
-        return self._malformed(self._without_required(rows, fates), fates).select(list(LANDED))
+        return self._malformed(self._without_required(rows, fates), fates)
 
     def _requests_as_rows(self, requests: Integers, fates: Integers) -> pl.DataFrame:
         pools, rng = self._pools, self._rng
@@ -289,7 +289,7 @@ class Delivery:
         source_offset = np.arange(self._made, self._made + count, dtype=np.int64)
         self._made += count
         texts = pools.visitors[visitor]
-        return pl.DataFrame({
+        parts = pl.DataFrame({
             "event_id": self._event_ids(count),
             "timestamp": pl.Series(time).cast(LANDED["timestamp"]),
             "ip": texts["ip"],
@@ -299,15 +299,17 @@ class Delivery:
             "query": pools.queries.gather(query),
             "protocol": texts["protocol"],
             "status": pl.Series(status, dtype=pl.Int32),
-            "bytes": pl.select(pl.when(pl.lit(pl.Series(has_size))).then(pl.lit(pl.Series(sizes)))).to_series(),
+            "size": sizes,
+            "has_size": has_size,
             "referer": pools.referers.gather(referer),
             "agent": texts["agent"],
-            "site": pl.repeat(None, count, dtype=pl.String, eager=True),
-            "source": pl.repeat(SOURCE, count, dtype=pl.String, eager=True),
             "source_offset": source_offset,
-            "ingested_at": pl.repeat(None, count, dtype=LANDED["ingested_at"], eager=True),
-            "raw": pl.repeat(None, count, dtype=pl.String, eager=True),
         })  # fmt: skip
+        return parts.with_columns(
+            pl.when("has_size").then("size").alias("bytes"),
+            pl.lit(SOURCE).alias("source"),
+            *(pl.lit(None, LANDED[name]).alias(name) for name in ("site", "ingested_at", "raw")),
+        ).select(list(LANDED))
 
     def _sizes(self, path: Integers, kind: Integers, status: Integers, method: Integers) -> tuple[Integers, Booleans]:
         """Bytes sent, and whether any were: a log has ``-`` for none."""

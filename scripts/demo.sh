@@ -14,15 +14,17 @@ settings=$("$python" -c 'from lakehouse.settings import load_settings; paths = l
 { read -r lake; read -r log; } <<<"$settings"
 mkdir -p "$log/demo"
 
-# COMMAND...: run it to its end. Not in the foreground: a signal to this script would have to wait for that end.
+# Programs run in the background, so that a signal to this script need not wait for their end, and by setsid, so that
+# Ctrl-C reaches this script alone, which then stops them in order.
+# COMMAND...: run it to its end.
 run() {
-  "$python" -m "$@" <&0 &
+  setsid "$python" -m "$@" </dev/null &
   wait $!
 }
 start() { # NAME COMMAND...: in the background, its output in log/demo/NAME.log; sets $started
   local name=$1
   shift
-  "$python" -m "$@" >"$log/demo/$name.log" 2>&1 </dev/null &
+  setsid "$python" -m "$@" >"$log/demo/$name.log" 2>&1 </dev/null &
   started=$!
 }
 stop() { # NAME PID: SIGTERM, and wait; fails if it was gone already or did not end well
@@ -43,7 +45,7 @@ stop() { # NAME PID: SIGTERM, and wait; fails if it was gone already or did not 
 # Whatever happens, nothing that was started here goes on.
 cleanup() {
   local running
-  trap - EXIT INT TERM
+  trap - EXIT INT TERM HUP
   running=$(jobs -pr)
   # shellcheck disable=SC2086
   [ -z "$running" ] || kill -TERM $running 2>/dev/null || true
@@ -51,7 +53,7 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'exit 143' TERM HUP
 
 say "consumer stream and cleaner schedule start in the background (their output: $log/demo/)"
 start stream consumer stream

@@ -14,13 +14,13 @@ stop() {
   # shellcheck disable=SC2086
   [ -z "$running" ] || kill -TERM $running 2>/dev/null
 }
-# Ctrl-C reaches the whole process group; what a script starts with & ignores it, so that each stops once, in order.
-trap stop INT TERM
+trap stop INT TERM HUP
 
+# setsid: otherwise Ctrl-C would also reach each program and all its children directly, in no order.
 for program in "consumer stream" "cleaner schedule" "producer simulate"; do
   [ -z "$is_stopping" ] || break
   # shellcheck disable=SC2086
-  "$python" -m $program &
+  setsid "$python" -m $program </dev/null &
   names[$!]=$program
 done
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 
 from lakehouse.errors import InputError
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 1 << 20
 STDIN_DESCRIPTOR = 0
 GZIP_MAGIC = b"\x1f\x8b"
 OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "unzip"}

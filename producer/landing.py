@@ -27,6 +27,8 @@ LANDED: dict[str, pl.DataType] = {
     "referer": pl.String(), "agent": pl.String(), "site": pl.String(), "source": pl.String(),
     "source_offset": pl.Int64(), "ingested_at": TIMESTAMP, "raw": pl.String(),
 }  # fmt: skip
+# Small row groups halve the memory that writing a batch takes.
+ROW_GROUP_ROWS = 20_000
 LEFT_OVER_AFTER = timedelta(days=1)
 ISO_8601 = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
@@ -113,7 +115,9 @@ class Lander:
         try:
             with hidden.open("xb") as file:
                 if self._format == "parquet":
-                    rows.select(*LANDED).write_parquet(file, compression="zstd", compression_level=1)
+                    rows.select(*LANDED).write_parquet(
+                        file, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS
+                    )
                 else:
                     rows.select(_as_json()).write_ndjson(file)
                 file.flush()

@@ -168,15 +168,8 @@ class Follower:
             path for path, status in statuses.items()
             if path not in self._tails and self._asleep.get(path) != signature_of(status)
         ]  # fmt: skip
-        return [path for path in self._in_time_order(new) if self._open(path, statuses[path], pool)]
-
-    def _in_time_order(self, paths: list[Path]) -> list[Path]:
-        if len(paths) < 2:
-            return paths
-        try:
-            return in_time_order(paths)
-        except OSError:  # one of them has gone in between: it is looked at again next time
-            return paths
+        ordered = in_time_order(new) if len(new) > 1 else new
+        return [path for path in ordered if self._open(path, statuses[path], pool)]
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
         """Begin with the log at ``path``; false if there is nothing to read on in."""
@@ -412,5 +405,7 @@ def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, 
 def _check_followable(path: str) -> None:
     if path == STANDARD_INPUT:
         raise InputError("standard input cannot be followed: it is read to its end without --follow")
-    if not glob.has_magic(path) and not Path(path).parent.is_dir():
+    if Path(path).exists() or glob.has_magic(path):
+        files_named(path)
+    elif not Path(path).parent.is_dir():
         raise InputError(f"{source_text(path)}: no folder there to wait for a log in; name logs, or folders of logs")

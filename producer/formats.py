@@ -23,6 +23,7 @@ from producer.json_lines import TIMESTAMP, json_fields
 
 # What a file's lines can be read as. Common is read as Combined.
 Parser = Literal["combined", "vhost", "json"]
+PARSERS: tuple[Parser, ...] = ("combined", "vhost", "json")
 
 # The columns that a line is read into. `raw` is the line itself where it did not parse, else null.
 PARSED: dict[str, pl.DataType] = {
@@ -35,38 +36,36 @@ SAMPLE_LINES = 1000
 _BLANKS = r" \t\n\v\f\r"
 _FIELD = rf"[^{_BLANKS}]+"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_VHOST = rf"({_FIELD}):[0-9]+ "
-_FRONT = (
-    rf'([^{_BLANKS}"]+) {_FIELD} ({_FIELD}) '
-    r"\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4})\] "
+_IN_QUOTES = r'(?:[^"\\]|\\.)*'
+_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
+_VHOST = rf"(?P<site>{_FIELD}):[0-9]+ "
+_FRONT = rf'(?P<ip>[^{_BLANKS}"]+) {_FIELD} (?P<user>{_FIELD}) \[(?P<time>{_TIME})\] '
+_BACK = (
+    r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
+    rf'(?: "(?P<referer>{_IN_QUOTES})" "(?P<agent>{_IN_QUOTES})"(?: .*)?)?$'
 )
-_BACK = rf" ([0-9]{{3}}) ([0-9]+|-)(?: {_QUOTED} {_QUOTED}(?: .*)?)?$"
-# The request of a well-formed line is taken apart in the same pass; a line that this misses is read again by _ANY.
-_USUAL = rf'({_TOKEN}) ([^{_BLANKS}"\\?]*)(?:\?([^{_BLANKS}"\\]*))? (HTTP/[0-9.]+)'
-_REQUEST = rf"(?s)^({_TOKEN}) (.*?)(?: (HTTP/[0-9.]+))?$"
-
-_FRONT_NAMES, _REQUEST_NAMES = ("ip", "user", "time"), ("method", "path", "query", "protocol")
-_BACK_NAMES = ("status", "bytes", "referer", "agent")
+_ANY_REQUEST = rf"(?P<request>{_IN_QUOTES})"
+_USUAL_REQUEST = (
+    rf"(?P<method>{_TOKEN}) "
+    rf'(?P<path>[^{_BLANKS}"\\?]*)(?:\?(?P<query>[^{_BLANKS}"\\]*))? (?P<protocol>HTTP/[0-9.]+)'
+)
+_REQUEST = rf"(?s)^(?P<method>{_TOKEN}) (?P<target>.*?)(?: (?P<protocol>HTTP/[0-9.]+))?$"
 
 
 class _Grammar(NamedTuple):
-    """Two regular expressions for one format: ``usual`` is faster and misses some lines, ``any`` takes all."""
+    """Two regular expressions for one format.
+
+    ``usual`` takes the request apart in the same pass and misses odd ones; what it misses, ``any`` reads again.
+    """
 
     usual: str
-    usual_names: tuple[str, ...]
     any: str
-    any_names: tuple[str, ...]
 
 
-_COMBINED = _Grammar(
-    f'^{_FRONT}"{_USUAL}"{_BACK}', (*_FRONT_NAMES, *_REQUEST_NAMES, *_BACK_NAMES),
-    f"(?s)^{_FRONT}{_QUOTED}{_BACK}", (*_FRONT_NAMES, "request", *_BACK_NAMES),
-)  # fmt: skip
+_COMBINED = _Grammar(f'^{_FRONT}"{_USUAL_REQUEST}"{_BACK}', f'(?s)^{_FRONT}"{_ANY_REQUEST}"{_BACK}')
 _WITH_VHOST = _Grammar(
-    f'^{_VHOST}{_FRONT}"{_USUAL}"{_BACK}', ("site", *_FRONT_NAMES, *_REQUEST_NAMES, *_BACK_NAMES),
-    f"(?s)^(?:{_VHOST})?{_FRONT}{_QUOTED}{_BACK}", ("site", *_FRONT_NAMES, "request", *_BACK_NAMES),
-)  # fmt: skip
+    f'^{_VHOST}{_FRONT}"{_USUAL_REQUEST}"{_BACK}', f'(?s)^(?:{_VHOST})?{_FRONT}"{_ANY_REQUEST}"{_BACK}'
+)
 
 
 def parse(lines: pl.Series, parser: Parser) -> pl.DataFrame:
@@ -84,21 +83,23 @@ def parse(lines: pl.Series, parser: Parser) -> pl.DataFrame:
 def detect(lines: pl.Series) -> Parser | None:
     """The format that most of the lines are in; Combined when it is even, ``None`` when none of them parses."""
     sample = lines.head(SAMPLE_LINES)
-    combined = parse(sample, "combined")["timestamp"].count()
-    vhost = parse(sample, "vhost")["site"].count()
-    in_json = parse(sample, "json")["timestamp"].count()
-    counts: dict[Parser, int] = {"combined": combined, "vhost": vhost, "json": in_json}
+    counts: dict[Parser, int] = {"combined": parse(sample, "combined")["timestamp"].count()}
+    if counts["combined"] == sample.len() > 0:
+        return "combined"
+    counts["vhost"] = parse(sample, "vhost")["site"].count()
+    counts["json"] = parse(sample, "json")["timestamp"].count()
     best = max(counts, key=counts.__getitem__)
     return best if counts[best] else None
 
 
 def first_timestamp(lines: pl.Series) -> datetime | None:
-    """The first time that can be read in the lines, in whichever format."""
-    parser = detect(lines)
-    if parser is None:
-        return None
-    first = parse(lines.head(SAMPLE_LINES), parser)["timestamp"].drop_nulls().first()
-    return first if isinstance(first, datetime) else None
+    """The first time that can be read in the lines, in the first format that reads any."""
+    for parser in PARSERS:
+        found = parse(lines, parser)["timestamp"].drop_nulls()
+        if found.len():
+            first: datetime = found[0]
+            return first
+    return None
 
 
 def _landed(fields: pl.DataFrame) -> pl.DataFrame:
@@ -114,23 +115,21 @@ def _landed(fields: pl.DataFrame) -> pl.DataFrame:
 
 
 def _text_fields(lines: pl.Series, grammar: _Grammar) -> pl.DataFrame:
-    usual = _extracted(lines, grammar.usual, grammar.usual_names)
-    is_missed = usual["time"].is_null()
-    if is_missed.any():
-        usual = usual.with_row_index("row")
-        others = _extracted(lines.filter(is_missed), grammar.any, grammar.any_names)
-        others = _with_request_split(others).with_columns(usual["row"].filter(is_missed)).select(usual.columns)
-        usual = pl.concat([usual.filter(~is_missed), others]).sort("row")
-    return _typed(usual)
-
-
-def _typed(texts: pl.DataFrame) -> pl.DataFrame:
-    """The text fields of lines with numbers and times in their types; without ``timestamp`` a line did not parse."""
-    size = texts["bytes"].cast(pl.Int64, strict=False)
-    is_too_big = size.is_null() & (texts["bytes"] != "-").fill_null(value=False)
-    timestamp = _timestamps(texts["time"]).set(is_too_big, None)
-    site = [] if "site" in texts.columns else [pl.lit(None, pl.String).alias("site")]
-    return texts.with_columns(pl.col("status").cast(pl.Int32), size, timestamp, *site)
+    texts = _extracted(lines, grammar.usual)
+    if texts["time"].null_count():
+        texts = texts.with_row_index("row")
+        is_missed = texts["time"].is_null()
+        others = _extracted(lines.filter(is_missed), grammar.any)
+        others = _with_request_split(others).with_columns(texts["row"].filter(is_missed)).select(texts.columns)
+        texts = pl.concat([texts.filter(~is_missed), others]).sort("row")
+    size = pl.col("bytes").cast(pl.Int64, strict=False)
+    has_size = size.is_not_null() | (pl.col("bytes") == "-")
+    return texts.with_columns(
+        pl.when(has_size).then(pl.lit(_timestamps(texts["time"]))).alias("timestamp"),
+        pl.col("status").cast(pl.Int32),
+        size,
+        *([] if "site" in texts.columns else [pl.lit(None, pl.String).alias("site")]),
+    )
 
 
 def _json_fields(lines: pl.Series) -> pl.DataFrame:
@@ -150,16 +149,16 @@ def _json_fields(lines: pl.Series) -> pl.DataFrame:
     ).with_columns(lines)
 
 
-def _extracted(lines: pl.Series, pattern: str, names: tuple[str, ...]) -> pl.DataFrame:
-    groups = lines.str.extract_groups(pattern).struct.rename_fields(list(names))
-    return groups.struct.unnest().with_columns(lines)
+def _extracted(lines: pl.Series, pattern: str) -> pl.DataFrame:
+    """The pattern's groups by their names, and ``line``."""
+    texts = lines.str.extract_groups(pattern).struct.unnest()
+    texts.insert_column(0, lines)
+    return texts
 
 
 def _with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
     """``method``, ``path``, ``query`` and ``protocol`` from ``request``; what is none stands in ``path`` whole."""
-    names = ["method", "target", "protocol"]
-    groups = pl.col("request").str.extract_groups(_REQUEST).struct.rename_fields(names).struct.field(*names)
-    parts = fields.with_columns(groups)
+    parts = fields.with_columns(fields["request"].str.extract_groups(_REQUEST).struct.unnest())
     target = pl.col("target").str.splitn("?", 2)
     return parts.with_columns(
         pl.when(pl.col("method").is_null()).then("request").otherwise(target.struct.field("field_0")).alias("path"),
@@ -180,12 +179,14 @@ _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 def _timestamps(times: pl.Series) -> pl.Series:
     """Logged times such as ``17/May/2015:10:05:03 +0000`` in UTC; null where null, or where no such time exists."""
-    is_there = times.is_not_null()
-    texts = times.fill_null("0" * _LOGGED_CHARACTERS).cast(pl.Binary)
-    octets = texts.bin.reinterpret(dtype=pl.Array(pl.UInt8, _LOGGED_CHARACTERS)).to_numpy()
+    is_complete = times.null_count() == 0
+    texts = times if is_complete else times.fill_null("0" * _LOGGED_CHARACTERS)
+    octets = texts.cast(pl.Binary).bin.reinterpret(dtype=pl.Array(pl.UInt8, _LOGGED_CHARACTERS)).to_numpy()
     seconds, exists = _seconds(octets.reshape(-1, _LOGGED_CHARACTERS).T.astype(np.int32, order="C"))
     micros = pl.Series("timestamp", seconds * 1_000_000).cast(TIMESTAMP)
-    return micros.set(~(is_there & pl.Series(exists)), None)
+    if not is_complete:
+        exists &= times.is_not_null().to_numpy()
+    return micros if exists.all() else micros.set(pl.Series(~exists), None)
 
 
 def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -33,6 +33,7 @@ log = logging.getLogger("producer.ingest")
 STANDARD_INPUT = "-"
 THREADS = 2
 SNIFFED_BYTES = 1 << 14
+LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -55,7 +56,9 @@ def source_text(path: str | Path) -> str:
 
 
 def files_named(path: str) -> list[Path]:
-    """The files that ``path`` means: itself, those in a folder (not below it, and no hidden ones), those of a glob.
+    """The files that ``path`` means: itself, those in a folder (not below it, no hidden ones), those of a glob.
+
+    In folders and globs only regular files count; named by itself, a pipe is read too.
 
     :raises InputError: there is no such file or folder.
     """
@@ -63,13 +66,13 @@ def files_named(path: str) -> list[Path]:
     try:
         if named.is_dir():
             with os.scandir(named) as entries:
-                return sorted(named / e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
+                return sorted(named / e.name for e in entries if not e.name.startswith(".") and e.is_file())
         if named.exists():
             return [named]
     except OSError as error:
         raise InputError(f"{source_text(path)}: cannot be read: {error.strerror}; see to its permissions") from None
     if glob.has_magic(path):
-        return sorted(p for p in map(Path, glob.glob(path)) if not p.is_dir())  # noqa: PTH207
+        return sorted(p for p in map(Path, glob.glob(path)) if p.is_file())  # noqa: PTH207
     raise InputError(
         f"{source_text(path)}: no such file or folder; name logs, folders of logs, or - for standard input"
     )
@@ -81,18 +84,19 @@ def in_time_order(files: Iterable[Path]) -> list[Path]:
 
 
 def _first_time(path: Path) -> datetime:
-    status = path.stat()
-    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
-    if not stat.S_ISREG(status.st_mode):
-        return datetime.max.replace(tzinfo=UTC)
+    """When the file's requests begin; what is no regular file, or cannot be read, comes last."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return LAST
         opened = open_file(path)
         try:
             head = opened.read(SNIFFED_BYTES)
         finally:
             opened.close()
     except (InputError, OSError):
-        return modified_at
+        return LAST
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     lines = line_texts(Block(0, head), line_spans(head), has_cut_lines=False)
     return first_timestamp(lines) or modified_at
 
@@ -269,6 +273,9 @@ def results_in_order(pool: Executor, tasks: Iterable[Callable[[], Result] | None
 
 
 def _total_bytes(files: Iterable[Path | None]) -> int | None:
-    sizes = [path.stat().st_size if path is not None and path.is_file() else None for path in files]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else None
+    total = 0
+    for path in files:
+        if path is None or not path.is_file():
+            return None
+        total += path.stat().st_size
+    return total

@@ -75,13 +75,14 @@ def landed_rows(
     else:
         parsed = parse(lines, parser)
     offsets = block.offset + kept.starts
-    rows = parsed.with_columns(
-        event_ids(log_fingerprint, offsets, line_hashes(block.data, kept)),
-        pl.col("site").fill_null(pl.lit(reading.site or None, pl.String)),
-        pl.lit(reading.source).alias("source"),
-        pl.Series("source_offset", offsets, dtype=pl.Int64),
-        pl.lit(ingested_at, LANDED["ingested_at"]).alias("ingested_at"),
-    ).select(*LANDED)
+    origin = {
+        "event_id": pl.lit(event_ids(log_fingerprint, offsets, line_hashes(block.data, kept))),
+        "site": pl.col("site").fill_null(pl.lit(reading.site or None, pl.String)),
+        "source": pl.lit(reading.source),
+        "source_offset": pl.lit(pl.Series(offsets, dtype=pl.Int64)),
+        "ingested_at": pl.lit(ingested_at, LANDED["ingested_at"]),
+    }
+    rows = parsed.select(origin.get(name, pl.col(name)).alias(name) for name in LANDED)
     return truncated_ips(rows) if reading.truncate_ips else rows
 
 

@@ -1,0 +1,90 @@
+"""The periodic jobs against a Spark Connect server: the same code, started as one types it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakehouse.lake import Lake
+from lakehouse.ledger import FileFigures, Ledger
+from lakehouse.session import SQL_CONF, STATIC_CONF
+from lakehouse.settings import Settings
+from tests.builders import land_json, land_parquet, landed, unparsed
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a Connect server with Delta, on a free port of this machine."""
+    import pyspark
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    conf = STATIC_CONF | SQL_CONF | {
+        "spark.connect.grpc.binding.port": str(port), "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "1", "spark.driver.memory": "1g", "spark.driver.host": "127.0.0.1",
+    }  # fmt: skip
+    submit = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
+    words = [submit, "--master", "local[2]", "--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]
+    words += [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")] + ["spark-internal"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _is_open(port):
+            assert process.poll() is None, "the Connect server ended"
+            assert time.monotonic() < deadline, "the Connect server does not start"
+            time.sleep(0.5)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def run(settings: Settings, remote: str, *words: str) -> None:
+    environment = os.environ | {
+        "PIPELINE_PATHS__DATA_LAKE": str(settings.paths.data_lake), "PIPELINE_PATHS__LOG": str(settings.paths.log),
+        "PIPELINE_SPARK__REMOTE": remote,
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", *words], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def rows(path: Path, *columns: str) -> list[dict[str, Any]]:
+    from deltalake import DeltaTable
+
+    found: list[dict[str, Any]] = DeltaTable(str(path)).to_pyarrow_table(columns=list(columns)).to_pylist()
+    return sorted(found, key=repr)
+
+
+def test_merge_batch_and_maintain_run_on_a_connect_server(settings: Settings, lake: Lake, server: str) -> None:
+    land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1"), unparsed("u", "x"), landed(None)])
+    land_json(lake.landing / "b.json", [landed("e2", agent=None), landed("e3", status=42)])
+    (lake.landing / "c.parquet").write_bytes(b"not Parquet")
+    run(settings, server, "cleaner", "merge")
+    assert rows(lake.merged, "event_id", "landed_file") == [
+        {"event_id": "e1", "landed_file": "a.parquet"}, {"event_id": "e2", "landed_file": "b.json"},
+    ]  # fmt: skip
+    assert rows(lake.delta, "event_id", "browser", "is_bot") == [
+        {"event_id": "e1", "browser": "curl", "is_bot": True}, {"event_id": "e2", "browser": None, "is_bot": False},
+    ]  # fmt: skip
+    assert Ledger(lake.ledger).waiting_to_retire() == [
+        FileFigures("a.parquet", "a.parquet", 4, 1, 1, 2, {"line does not parse": 1, "no event_id": 1}),
+        FileFigures("b.json", "b.json", 2, 1, 0, 1, {"status outside 100-599": 1}),
+    ]
+    run(settings, server, "consumer", "batch")
+    assert [row["requests"] for row in rows(lake.metrics("batch", "daily"), "requests")] == [2]
+    assert [row["agent"] for row in rows(lake.metrics("batch", "agent"), "agent")] == ["curl/7.68.0", None]

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from lakehouse.ledger import FileFigures, Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "_ledger" / "ledger.sqlite")
+
+
+A = FileFigures("a", "a", rows=5, merged=2, duplicates=1, quarantined=2, reasons={"no ip": 2, "blank line": 1})
+B = FileFigures("b", "b", rows=1, merged=0, duplicates=0, quarantined=1, reasons={"no ip": 1}, refused="bad")
+
+
+def test_a_missing_ledger_reads_as_an_empty_one_and_is_not_made(ledger: Ledger) -> None:
+    assert ledger.deliveries(["a"]) == {"a": "a"}
+    assert (ledger.last_runs(), ledger.queries(), ledger.reasons(), ledger.waiting_to_retire()) == ({}, {}, {}, [])
+    assert set(ledger.totals().values()) == {0}
+    assert ledger.last_figure("batch", "version") is None
+    assert not ledger.path.exists()
+
+
+def test_files_are_pending_until_recorded_and_again_when_they_come_back_after_they_were_retired(ledger: Ledger) -> None:
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [A, B])
+    assert ledger.deliveries(["c", "a", "b"]) == {"c": "c"}
+    assert ledger.waiting_to_retire() == [A, B]
+    ledger.retire(["a"])
+    assert ledger.waiting_to_retire() == [B]
+    assert ledger.deliveries(["a", "b"]) == {"a": "a#2"}
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [FileFigures("a#2", "a", 5, 0, 5, 0)])
+    assert ledger.deliveries(["a"]) == {}
+    ledger.retire(["a#2"])
+    assert ledger.deliveries(["a"]) == {"a": "a#3"}
+
+
+def test_totals_and_reasons_are_sums_over_all_deliveries(ledger: Ledger) -> None:
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [A, B, FileFigures("c", "c", 3, 1, 0, 0)])
+    assert ledger.totals() == {
+        "files": 3, "refused": 1, "rows": 9, "merged": 3, "duplicates": 1, "quarantined": 3, "unbalanced": 1,
+    }  # fmt: skip
+    assert ledger.reasons() == {"no ip": 3, "blank line": 1}
+    assert [A.is_balanced, FileFigures("c", "c", 3, 1, 0, 0).is_balanced] == [True, False]
+
+
+def test_recording_a_delivery_again_replaces_it(ledger: Ledger) -> None:
+    for _ in range(2):
+        with ledger.run("merge") as run:
+            ledger.record_files(run, [A])
+    assert ledger.totals()["rows"] == 5
+
+
+def test_a_run_is_recorded_with_its_end_exit_code_and_figures(ledger: Ledger) -> None:
+    with ledger.run("batch") as run:
+        assert ledger.last_runs()["batch"]["ended_at"] is None
+        assert ledger.last_runs(is_ended=True) == {}
+        run.figures["version"] = 7
+    last = ledger.last_runs()["batch"]
+    assert (last["exit_code"], last["figures"]) == (0, {"version": 7})
+    assert last["ended_at"] >= last["started_at"]
+
+
+def test_a_run_that_fails_is_recorded_with_its_error_and_its_figures_do_not_count(ledger: Ledger) -> None:
+    with ledger.run("batch") as run:
+        run.figures["version"] = 7
+    with pytest.raises(ValueError, match="broken"), ledger.run("batch") as run:
+        run.figures["version"] = 8
+        raise ValueError("broken")
+    last = ledger.last_runs()["batch"]
+    assert (last["exit_code"], last["figures"]["error"]) == (1, "ValueError: broken")
+    assert ledger.last_figure("batch", "version") == 7
+
+
+def test_the_last_progress_of_each_query_is_kept(ledger: Ledger) -> None:
+    ledger.record_progress("archive", {"batchId": 1})
+    ledger.record_progress("archive", {"batchId": 2})
+    assert {name: q["progress"] for name, q in ledger.queries().items()} == {"archive": {"batchId": 2}}

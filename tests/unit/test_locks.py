@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import LockedError
+from lakehouse.locks import is_locked, lock
+
+HOLDER = """
+import sys; from pathlib import Path; from lakehouse.locks import lock
+with lock(Path(sys.argv[1]), "merge"):
+    print("held", flush=True); sys.stdin.read()
+"""
+
+
+def test_a_lock_is_held_by_one_process_and_freed_when_that_is_killed(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert is_locked(tmp_path, "merge")
+        with pytest.raises(LockedError, match="merge is locked by another process"), lock(tmp_path, "merge", wait_seconds=0.2):
+            pass
+        with lock(tmp_path, "other"):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not is_locked(tmp_path, "merge")
+    with lock(tmp_path, "merge"):
+        pass
+
+
+def test_a_lock_is_given_back_when_its_block_fails(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="x"), lock(tmp_path, "a"):
+        raise ValueError("x")
+    assert not is_locked(tmp_path, "a")
+    assert not is_locked(tmp_path, "never taken")

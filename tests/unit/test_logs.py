@@ -1,0 +1,35 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from lakehouse.logs import configure, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain é 漢 😀", "plain é 漢 😀"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("\u202eright to left", "\\u202eright to left"),
+        ("\ud800 lone", "\\ud800 lone"),
+        ("\x00\x7f\x9b", "\\x00\\x7f\\x9b"),
+        ("\u2028", "\\u2028"),
+        (None, "None"),
+    ],
+)
+def test_nothing_that_acts_on_a_terminal_is_printable(text: object, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_a_log_line_cannot_be_forged(tmp_path: Path) -> None:
+    log_file = tmp_path / "folder" / "x.log"
+    configure("forged", log_file)
+    try:
+        logging.getLogger("forged.part").info("agent %s", "x\n2026-01-01 ERROR all is lost \x1b[2J")
+        lines = log_file.read_text().splitlines()
+    finally:
+        logging.basicConfig(force=True, handlers=[logging.NullHandler()])
+    assert len(lines) == 1
+    assert lines[0].endswith("INFO forged.part: agent x\\n2026-01-01 ERROR all is lost \\x1b[2J")

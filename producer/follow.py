@@ -52,6 +52,7 @@ OPEN_LINE_SECONDS = 600.0
 # A log that was rotated away, or has not changed for so long, is closed. A change wakes the latter up again.
 ROTATED_SECONDS = 600.0
 ASLEEP_SECONDS = 3600.0
+REFUSED_SECONDS = 60.0
 
 
 class Follower:
@@ -80,9 +81,10 @@ class Follower:
         self._tails: dict[Path, Tail] = {}
         self._rotated: list[Tail] = []
         self._asleep: dict[Path, Signature] = {}
+        self._refused: dict[Path, tuple[Signature, float]] = {}
         self._missing: set[Path] = set()
         self._fresh_gzips: dict[Path, Quiet] = {}
-        self._unsettled: deque[tuple[int, Tail | None, Place]] = deque()
+        self._unsettled: deque[tuple[int, Callable[[], None]]] = deque()
         self._is_saved = True
         self._saved_at = self._said_at = clock()
         self._said_lines = 0
@@ -106,13 +108,16 @@ class Follower:
         for path, tail in list(self._tails.items()):
             if not self._stop.is_set() and not self._read_on(tail, pool):
                 log.info("%s: cut or written anew; reading it from its beginning", source_text(path))
+                self._lander.flush()
+                self._settle()
                 self._close(self._tails.pop(path), path)
                 changed.append(path)
         for path in changed:
             for place in self._places.lost_from(str(path), self._settings.site):
                 self._read_rest_elsewhere(path, place, statuses, pool)
         self._rotated = [tail for tail in self._rotated if self._read_rotated(tail, pool)]
-        self._put_to_sleep(statuses)
+        for path in list(self._tails):
+            self._put_to_sleep(path, statuses[path])
         self._lander.tick()
         self._settle()
         self._say_how_far()
@@ -164,30 +169,49 @@ class Follower:
     def _open_new(self, statuses: dict[Path, os.stat_result], pool: Executor) -> list[Path]:
         """Open the files that are new or have changed since they were put to sleep; return those opened."""
         self._asleep = {path: signature for path, signature in self._asleep.items() if path in statuses}
-        new = [
-            path for path, status in statuses.items()
-            if path not in self._tails and self._asleep.get(path) != signature_of(status)
-        ]  # fmt: skip
-        ordered = in_time_order(new) if len(new) > 1 else new
-        return [path for path in ordered if self._open(path, statuses[path], pool)]
+        self._refused = {path: refusal for path, refusal in self._refused.items() if path in statuses}
+        new = [path for path, status in statuses.items() if path not in self._tails and self._is_wanted(path, status)]
+        opened = []
+        for path in in_time_order(new) if len(new) > 1 else new:
+            if self._stop.is_set():
+                break
+            try:
+                if self._open(path, statuses[path], pool):
+                    opened.append(path)
+            except (InputError, OSError) as error:
+                self._refuse(path, statuses[path], error)
+        return opened
+
+    def _is_wanted(self, path: Path, status: os.stat_result) -> bool:
+        signature, refused_at = self._refused.get(path, (None, 0.0))
+        is_refused = signature == signature_of(status) and self._clock() - refused_at < REFUSED_SECONDS
+        return not is_refused and self._asleep.get(path) != signature_of(status)
+
+    def _refuse(self, path: Path, status: os.stat_result, error: InputError | OSError) -> None:
+        """Try again when the file has changed, or in a while: permissions may change, and the number of open files."""
+        if self._refused.get(path, (None,))[0] != signature_of(status):
+            log.error("%s", error)
+        self._refused[path] = signature_of(status), self._clock()
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
-        """Begin with the log at ``path``; false if there is nothing to read on in."""
-        if self._stop.is_set():
-            return False
-        try:
-            opened = open_file(path)
-        except InputError as error:
-            log.error("%s", error)
-            self._asleep[path] = signature_of(status)
-            return False
+        """Begin with the log at ``path``; false if it is a compressed one, which is landed here or, if fresh, later.
+
+        :raises InputError: it cannot be opened.
+        :raises OSError: it cannot be read, or has gone.
+        """
+        opened = open_file(path)
         if isinstance(opened, GzipFile):
-            if self._is_quiet_gzip(path, status):
-                self._land_gzip(path, path, opened, pool)
-            opened.close()
+            try:
+                if self._is_quiet_gzip(path, status):
+                    self._land_gzip(path, path, opened, pool)
+            finally:
+                opened.close()
             return False
         self._asleep.pop(path, None)
-        self._tails[path] = self._tail(path, opened, self._find(opened, opened.status().st_size))
+        tail = self._tail(path, opened, self._find(opened, opened.status().st_size))
+        self._tails[path] = tail
+        if self._is_old(status) and self._read_on(tail, pool):
+            self._put_to_sleep(path, status)
         return True
 
     def _find(self, opened: PlainFile | GzipFile, size: int | None = None) -> Place | None:
@@ -202,25 +226,26 @@ class Follower:
         self._places.remove(place)
         return Tail(path, opened, place, self._settings, self._clock())
 
-    def _put_to_sleep(self, statuses: dict[Path, os.stat_result]) -> None:
-        """Close logs that have not changed for long: a folder may have thousands."""
-        for path, tail in list(self._tails.items()):
-            status = statuses[path]
-            is_old = self._wall_clock() - status.st_mtime > ASLEEP_SECONDS
-            is_read = tail.seen == signature_of(status) and tail.reader.rest in (None, tail.landed_rest)
-            if is_old and is_read and tail.is_settled:
-                self._asleep[path] = signature_of(status)
-                self._close(self._tails.pop(path), path)
+    def _is_old(self, status: os.stat_result) -> bool:
+        return self._wall_clock() - status.st_mtime > ASLEEP_SECONDS
+
+    def _put_to_sleep(self, path: Path, status: os.stat_result) -> None:
+        """Close a log that has not changed for long: a folder may have thousands."""
+        tail = self._tails[path]
+        if self._is_old(status) and tail.seen == signature_of(status):
+            self._land_rest(tail)
+            self._asleep[path] = tail.seen
+            self._close(self._tails.pop(path), path)
 
     def _close(self, tail: Tail, path: Path | None) -> None:
         """Close a log, and know its place as that of a log to be found at ``path`` (``None``: it is finished)."""
-        if not tail.is_settled:
-            self._lander.flush()
-            self._settle()
         tail.opened.close()
-        if tail.place is not None:
-            self._places.add(replace(tail.place, path="" if path is None else str(path)))
-            self._is_saved = False
+
+        def know() -> None:
+            if tail.place is not None:
+                self._places.add(replace(tail.place, path="" if path is None else str(path)))
+
+        self._when_published(know)
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
@@ -231,18 +256,18 @@ class Follower:
             if self._wall_clock() - status.st_mtime >= max(self._settings.quiet_seconds, OPEN_LINE_SECONDS):
                 self._land_rest(tail)
             return True
-        if tail.is_rewritten(status.st_size):
-            return False
-        if tail.reader.rest is not None:
-            tail.rewind()
-        tail.seen, tail.changed_at = signature_of(status), self._clock()
         try:
+            if tail.is_rewritten(status.st_size):
+                return False
+            if tail.reader.rest is not None:
+                tail.rewind()
+            tail.seen, tail.changed_at = signature_of(status), self._clock()
             for block, rows in self._rows(tail.reader, tail.parser, pool):
                 self._land(rows)
                 place = tail.place_after(block, self._wall_clock())
                 if place is not None:
                     tail.read_up_to = place
-                    self._unsettled.append((self._added_rows(), tail, place))
+                    self._when_published(partial(setattr, tail, "place", place))
                 self._settle()
         except OSError as error:
             log.error("%s: cannot be read: %s; trying again when it changes", source_text(tail.path), error.strerror)
@@ -275,29 +300,40 @@ class Follower:
 
         What is followed anyway is left out.
         """
-        self._places.remove(place)
-        self._places.add(replace(place, path=""))
-        self._is_saved = False
         is_found = False
         for sibling, status in self._rotated_files(path, statuses):
             try:
-                opened = open_file(sibling)
-            except InputError:
-                continue
-            is_newer = status.st_mtime > place.saved_at and self._find(opened) is None
-            is_it = place.is_in(opened)
-            if isinstance(opened, PlainFile) and (is_it or is_newer):
-                self._rotated.append(self._tail(path, opened, replace(place, path="") if is_it else None))
-            else:
-                if isinstance(opened, GzipFile) and (is_it or is_newer):
-                    self._land_gzip(path, sibling, opened, pool)
-                opened.close()
-            is_found = is_found or is_it
+                is_found |= self._read_if_rotated(path, place, sibling, status, pool)
+            except (InputError, OSError) as error:
+                log.warning("%s: cannot be looked at for the rest of another log: %s", source_text(sibling), error)
         if not is_found:
+            self._finish(place)
             log.warning(
                 "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
                 "lines that were written after that place are missing", source_text(path), place.offset,
             )  # fmt: skip
+
+    def _read_if_rotated(self, path: Path, place: Place, sibling: Path, status: os.stat_result, pool: Executor) -> bool:
+        """Read on in ``sibling`` if it is the log of ``place``, or was rotated after it; whether it is that log."""
+        opened = open_file(sibling)
+        is_it = place.is_in(opened)
+        is_newer = status.st_mtime > place.saved_at and self._find(opened) is None
+        if isinstance(opened, PlainFile) and (is_it or is_newer):
+            self._rotated.append(self._tail(path, opened, place if is_it else None))
+            return is_it
+        try:
+            if isinstance(opened, GzipFile) and (is_it or is_newer):
+                self._land_gzip(path, sibling, opened, pool)
+        finally:
+            opened.close()
+        return is_it
+
+    def _finish(self, place: Place) -> None:
+        """Look no longer for the log of ``place``, which stays known."""
+        if place in self._places.known:
+            self._places.remove(place)
+            self._places.add(replace(place, path=""))
+            self._is_saved = False
 
     def _rotated_files(self, path: Path, statuses: dict[Path, os.stat_result]) -> list[tuple[Path, os.stat_result]]:
         """The files that rotation may have made of ``path``, oldest first, without those that are being read."""
@@ -345,13 +381,12 @@ class Follower:
             return
         if reader.rest is not None:
             self._land(parser.task(reader.rest, self._now())())
-        if place is not None and place in self._places.known:
-            self._places.remove(place)
-            self._places.add(replace(place, path=""))
+        if place is not None:
+            self._when_published(partial(self._finish, place))
         if head is not None and tail is not None and parser.fingerprint is not None:
             found = site, parser.fingerprint, parser.parser
             whole = Place(*found, status.st_size, head, tail, str(path), self._wall_clock(), is_gzip=True)
-            self._unsettled.append((self._added_rows(), None, whole))
+            self._when_published(partial(self._places.add, whole))
 
     def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
         def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
@@ -376,17 +411,15 @@ class Follower:
 
     # Places ----------------------------------------------------------------------------------------------------------
 
-    def _added_rows(self) -> int:
-        return self._lander.rows + self._lander.waiting_rows
+    def _when_published(self, act: Callable[[], None]) -> None:
+        """Let something be true once the rows that were landed so far are published."""
+        self._unsettled.append((self._lander.rows + self._lander.waiting_rows, act))
 
     def _settle(self, *, is_last: bool = False) -> None:
         """Take the places whose rows are published as landed, and save them."""
         while self._unsettled and self._unsettled[0][0] <= self._lander.rows:
-            _, tail, place = self._unsettled.popleft()
-            if tail is None:
-                self._places.add(place)
-            else:
-                tail.place = place
+            _, act = self._unsettled.popleft()
+            act()
             self._is_saved = False
         if not self._is_saved and (is_last or self._clock() - self._saved_at >= SAVE_SECONDS):
             self._places.save(self._current_places(), self._wall_clock())

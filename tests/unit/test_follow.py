@@ -14,7 +14,8 @@ import pytest
 from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
 from lakehouse.settings import Ingest
-from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, ROTATED_SECONDS, Follower
+from producer.blocks import GzipFile, PlainFile, open_file
+from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, REFUSED_SECONDS, ROTATED_SECONDS, Follower
 from producer.identity import event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import Lander
 from producer.tail import rotated_names
@@ -365,6 +366,22 @@ def test_a_log_that_was_rotated_and_compressed_while_nobody_looked_is_read_to_it
     assert len(logs.landed()) == 205
 
 
+def test_a_kill_before_the_rest_of_a_compressed_log_is_published_loses_nothing(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 200))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.log.unlink()
+    logs.write("access.log.1.gz", gzip.compress(lines(1, 203)))
+    logs.start()
+    logs.poll(after_seconds=10)
+    logs.follower._places.save(logs.follower._current_places(), logs.wall_clock())  # and then it is killed
+    assert logs.landed() == numbered(1, 200)
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 203))
+
+
 def test_logs_that_came_and_went_while_nobody_looked_are_read_too(logs: Logs) -> None:
     logs.write("access.log.4", lines(901, 902))  # older than what is followed: nobody asked for it
     logs.seconds += 60
@@ -571,6 +588,59 @@ def test_a_log_that_sleeps_is_closed_and_wakes_when_it_changes(logs: Logs) -> No
     logs.write("b.log", lines(21, 22), "wb")
     logs.settle()
     assert sorted(logs.landed()) == sorted([*numbered(1, 3), *numbered(11, 12), *numbered(21, 22)])
+
+
+def test_old_logs_are_read_one_after_the_other_and_not_held_open(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        logs.write(f"{number}.log", lines(100 * number, 100 * number + 1)[:-1])
+    logs.seconds += ASLEEP_SECONDS * 2
+    held: list[int] = []
+
+    def opened(path: Path) -> PlainFile | GzipFile:
+        held.append(len(open_logs(logs)))
+        return open_file(path)
+
+    monkeypatch.setattr("producer.follow.open_file", opened)
+    logs.start(logs.folder)
+    logs.settle()
+    assert held == [0] * 20
+    assert len(waiting_files(logs.landing)) == 1
+    assert sorted(logs.landed()) == sorted(f"/{100 * number + n}" for number in range(20) for n in (0, 1))
+    logs.restart(logs.folder)
+    logs.settle()
+    assert sorted(Counter(logs.ids()).values()) == [1] * 20 + [2] * 20  # an open last line is landed again
+
+
+def test_a_log_that_cannot_be_opened_now_is_tried_again_and_reported_once(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise InputError("too many open files")
+
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    with monkeypatch.context() as patched:
+        patched.setattr("producer.follow.open_file", refuse)
+        for _ in range(3):
+            logs.poll(after_seconds=REFUSED_SECONDS)
+    assert caplog.text.count("too many open files") == 1
+    logs.poll(after_seconds=REFUSED_SECONDS)
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
+
+
+def test_a_log_that_goes_while_it_is_looked_at_stops_nothing(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    logs.write("a.gz", gzip.compress(lines(1, 2)))
+    logs.start(logs.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("producer.blocks.PlainFile.at", gone)
+        logs.poll()
+    logs.poll(after_seconds=REFUSED_SECONDS)
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
 
 
 def test_a_log_compressed_otherwise_is_reported_once(logs: Logs, caplog: pytest.LogCaptureFixture) -> None:

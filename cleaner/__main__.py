@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, end_on_sigterm, job_log, reporting_errors, stop_on_signals
+from lakehouse.cli import (
+    DEFAULT_CONF,
+    Conf,
+    application,
+    begin,
+    end_on_sigterm,
+    job_log,
+    reporting_errors,
+    stop_on_signals,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -3,8 +3,8 @@
     logs_to_merge/ -> normalised -> checked -+-> accepted -> unique -> merged/ -> enriched -> delta/
                                              +-> rejected -> identified -> quarantine/
 
-Each arrow into a table is an insert-only MERGE on identity, so a pass that is killed anywhere is simply run again. What a
-pass did is then counted in the tables themselves, not taken from what it meant to do.
+Each arrow into a table is an insert-only MERGE on identity, so a pass that is killed anywhere is simply run again. What
+a pass did is then counted in the tables themselves, not taken from what it meant to do.
 """
 
 from collections.abc import Sequence
@@ -117,9 +117,7 @@ def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], ranges: Seq
     )
 
 
-def merged_rows(
-    spark: SparkSession, lake: Lake, deliveries: Sequence[Delivery], ranges: Sequence[Range]
-) -> DataFrame:
+def merged_rows(spark: SparkSession, lake: Lake, deliveries: Sequence[Delivery], ranges: Sequence[Range]) -> DataFrame:
     """The rows of ``merged/`` that these deliveries brought."""
     requests = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
     return requests.where(F.col("landed_file").isin([d.landed_file for d in deliveries]))
@@ -151,7 +149,12 @@ def summary(rows: DataFrame) -> Contents:
 
 
 def count(
-    spark: SparkSession, lake: Lake, rows: DataFrame, taken: Sequence[Delivery], ranges: Sequence[Range], *,
+    spark: SparkSession,
+    lake: Lake,
+    rows: DataFrame,
+    taken: Sequence[Delivery],
+    ranges: Sequence[Range],
+    *,
     has_rejected: bool,
 ) -> list[FileFigures]:
     """Where the rows of each delivery are now, looked up in the tables. An action.
@@ -193,9 +196,7 @@ def _added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: in
         if homes:
             counts[reason] = counts.get(reason, 0) + homes
     kind = "quarantined" if reasons else "merged"
-    return replace(
-        file, duplicates=file.duplicates + duplicates, reasons=counts, **{kind: getattr(file, kind) + homes}
-    )
+    return replace(file, duplicates=file.duplicates + duplicates, reasons=counts, **{kind: getattr(file, kind) + homes})
 
 
 def figures_of(delivery: Delivery) -> FileFigures:

@@ -4,9 +4,10 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from cleaner.retire import retire_old_files
@@ -14,7 +15,7 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
-from lakehouse.sql import day_condition, table
+from lakehouse.sql import table
 from lakehouse.tables import is_table, partition_files
 
 if TYPE_CHECKING:
@@ -60,17 +61,14 @@ def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int)
     """
     compacted = 0
     for path in (lake.merged, lake.delta, lake.quarantine):
-        partitions = crowded_partitions(path, small_files)
-        if not partitions:
-            continue
-        days = [day for day in partitions if day is not None]
-        where = f"WHERE {day_condition('event_date', days)}" if days else ""
-        session().sql(f"OPTIMIZE {table(path)} {where} ZORDER BY (timestamp)")
-        compacted += len(partitions)
+        for day in crowded_partitions(path, small_files):
+            where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
+            session().sql(f"OPTIMIZE {table(path)} {where} ZORDER BY (`timestamp`)")
+            compacted += 1
     return compacted
 
 
-def crowded_partitions(path: Path, small_files: int) -> "list[Any]":
+def crowded_partitions(path: Path, small_files: int) -> list[date | None]:
     """The ``event_date`` partitions (``None``: the whole of a table without) with too many small files."""
     small = Counter(day for day, size in partition_files(path) if size < SMALL_BYTES)
     return sorted((day for day, files in small.items() if files >= small_files), key=str)
@@ -88,10 +86,10 @@ def vacuum(lake: Lake, limits: Maintain) -> int:
         if not is_table(path):
             continue
         delta = DeltaTable(str(path))
-        how = {"retention_hours": int(limits.vacuum_hours), "enforce_retention_duration": False, "full": True}
+        remove = partial(delta.vacuum, int(limits.vacuum_hours), enforce_retention_duration=False, full=True)
         # A vacuum commits even when it finds nothing: look first.
-        if delta.vacuum(dry_run=True, **how):
-            removed += len(delta.vacuum(dry_run=False, **how))
+        if remove(dry_run=True):
+            removed += len(remove(dry_run=False))
     return removed
 
 

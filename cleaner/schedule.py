@@ -16,7 +16,7 @@ from lakehouse.errors import PipelineError
 from lakehouse.settings import Job, Settings
 
 IDLE_SECONDS = 0.5
-GRACE_SECONDS = 30  # how long a job may go on after the schedule was stopped, before it is stopped too
+GRACE_SECONDS = 120  # a merge on a busy machine takes its minute
 
 log = logging.getLogger("cleaner.schedule")
 

@@ -1,0 +1,1 @@
+"""Archives and counts what lands, computes exact metrics, reports and monitors."""

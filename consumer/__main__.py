@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, end_on_sigterm, job_log, reporting_errors, stop_on_signals
+from lakehouse.cli import (
+    DEFAULT_CONF,
+    Conf,
+    application,
+    begin,
+    end_on_sigterm,
+    job_log,
+    reporting_errors,
+    stop_on_signals,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,7 +37,7 @@ def _session(settings: "Settings", app_name: str) -> "SparkSession":
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
     if is_json:
-        typer.echo(json.dumps(as_json, indent=2))
+        typer.echo(json.dumps(as_json, indent=2, allow_nan=False))
         return
     from rich.console import Console
 
@@ -46,11 +55,11 @@ def stream(
     """
     with reporting_errors():
         settings = begin("consumer", conf, "consumer/consumer.log")
-        stop = stop_on_signals()
         from consumer.streaming import stream as run
         from consumer.streaming import stream_once
 
         spark = _session(settings, "stream")
+        stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
         try:
             if once:
                 stream_once(spark, settings)

@@ -7,7 +7,7 @@ import time
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from consumer.components import archive, metrics
 from lakehouse.errors import PipelineError
@@ -107,7 +107,7 @@ def _start_metrics(spark: SparkSession, settings: Settings, *, is_once: bool) ->
 
 
 def _drain(query: StreamingQuery, deadline: float) -> None:
-    """Stop ``query`` between two batches, or at ``deadline`` in the middle of one: that batch then runs again at the next start."""
+    """Stop ``query`` between two batches, or at ``deadline`` in the middle of one, which then runs again at the next start."""
     while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
         time.sleep(0.05)
     query.stop()

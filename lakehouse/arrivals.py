@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lakehouse.landed import LandedFile, check
 from lakehouse.lake import waiting_files
+from lakehouse.landed import LandedFile, check
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ class Arrivals:
     def archived_names(self, landing: Path) -> set[str]:
         """Names of the files in ``landing`` whose rows are all in ``logs/``."""
         committed = self.committed_seq()
-        return {
-            a.name for a in self.read() if a.seq <= committed and a.refused is None and a.is_file(landing / a.name)
-        }
+        return {a.name for a in self.read() if a.seq <= committed and a.refused is None and a.is_file(landing / a.name)}
 
 
 def _arrival(seq: int, path: Path) -> Arrival | None:

@@ -28,6 +28,7 @@ CREATE INDEX IF NOT EXISTS files_by_name ON files (name);
 CREATE INDEX IF NOT EXISTS files_waiting ON files (landed_file) WHERE retired_at IS NULL;
 CREATE TABLE IF NOT EXISTS queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
 """
+EMPTY = "file::memory:"
 BUSY_SECONDS = 30
 IDLE_RUNS_KEPT = 1000
 
@@ -96,9 +97,7 @@ class Ledger:
                     "UPDATE runs SET ended_at = ?, exit_code = ?, figures = ? WHERE run_id = ?",
                     (now_text(), run.exit_code, json.dumps(run.figures), run.run_id),
                 )
-                db.execute(
-                    "DELETE FROM runs WHERE job = ? AND run_id <= ? - ?", (job, run.run_id, IDLE_RUNS_KEPT)
-                )
+                db.execute("DELETE FROM runs WHERE job = ? AND run_id <= ? - ?", (job, run.run_id, IDLE_RUNS_KEPT))
 
     def record_files(self, run: Run, figures: Iterable[FileFigures]) -> None:
         """Record where the rows of these deliveries went, all or none."""
@@ -132,8 +131,10 @@ class Ledger:
         return self._file_figures("retired_at IS NULL")
 
     def retire(self, landed_files: Iterable[str]) -> None:
-        """Record that these deliveries' files go away. Recorded first, removed after: a crash between the two only
-        makes the file a new delivery, all of whose rows are duplicates."""
+        """Record that these deliveries' files go away.
+
+        Recorded first, removed after: a crash between the two only makes the file a new delivery of duplicates.
+        """
         retired_at = now_text()
         with self._writing() as db:
             db.executemany(
@@ -231,15 +232,13 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        if self.path.exists():
-            uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        else:
-            uri = "file::memory:"
+        uri = f"{self.path.absolute().as_uri()}?mode=ro" if self.path.exists() else EMPTY
         with closing(self._connect(uri)) as db:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                db.close()
-                db = self._connect("file::memory:")
-                db.executescript(DDL)
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                yield db
+                return
+        with closing(self._connect(EMPTY)) as db:
+            db.executescript(DDL)
             yield db
 
     def _connect(self, uri: str) -> sqlite3.Connection:

@@ -18,7 +18,9 @@ def printable(text: object) -> str:
     as_text = str(text)
     if as_text.isprintable():
         return as_text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in as_text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in as_text
+    )
 
 
 class SafeFormatter(logging.Formatter):

@@ -66,6 +66,8 @@ def _out_of_range(rules: Rules) -> list[Column]:
     return [
         F.when(F.col("timestamp") > ahead, IN_THE_FUTURE),
         F.when(F.col("event_date") < earliest, f"timestamp before {rules.earliest}"),
-        F.when(~status.between(rules.status_min, rules.status_max), f"status outside {rules.status_min}-{rules.status_max}"),
+        F.when(
+            ~status.between(rules.status_min, rules.status_max), f"status outside {rules.status_min}-{rules.status_max}"
+        ),
         F.when(F.col("bytes") < 0, NEGATIVE_BYTES),
     ]

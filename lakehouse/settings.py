@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SettingsSourceError
 
 from lakehouse.errors import SettingsError
 from lakehouse.lake import Lake
@@ -70,7 +71,22 @@ class Ingest(Group):
 
 
 REQUIRABLE = frozenset(
-    "event_id timestamp ip user method path query protocol status bytes referer agent site source".split()
+    [
+        "event_id",
+        "timestamp",
+        "ip",
+        "user",
+        "method",
+        "path",
+        "query",
+        "protocol",
+        "status",
+        "bytes",
+        "referer",
+        "agent",
+        "site",
+        "source",
+    ]
 )
 
 
@@ -193,8 +209,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose content arrives as init arguments."""
@@ -209,7 +228,9 @@ def load_settings(conf: Path = DEFAULT_CONF) -> Settings:
     try:
         content = yaml.safe_load(conf.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"{conf}: no such settings file; run from the project's root or name one with --conf") from None
+        raise SettingsError(
+            f"{conf}: no such settings file; run from the project's root or name one with --conf"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{conf}: cannot be read as YAML: {error}") from None
     return unpack_settings(content, str(conf))
@@ -230,7 +251,7 @@ def unpack_settings(content: object, origin: str) -> Settings:
         return Settings(**content)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(origin, e) for e in error.errors())) from None
-    except Exception as error:  # pydantic-settings wraps a variable that is not JSON in its own error
+    except SettingsSourceError as error:  # a variable that should be JSON and is not
         raise SettingsError(f"environment ({ENV_PREFIX}...): {error}") from None
 
 

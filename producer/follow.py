@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -46,13 +47,15 @@ from producer.tail import Signature, Tail, identity_of, rotated_names, signature
 log = logging.getLogger("producer.follow")
 
 POSITIONS = "positions.json"
-SAVE_SECONDS = 1.0
+SAVE_SECONDS = 2.0
 SAY_SECONDS = 60.0
 OPEN_LINE_SECONDS = 600.0
 # A log that was rotated away, or has not changed for so long, is closed. A change wakes the latter up again.
 ROTATED_SECONDS = 600.0
 ASLEEP_SECONDS = 3600.0
 REFUSED_SECONDS = 60.0
+# The clock of modification times may lag behind ours.
+CLOCK_SLACK_SECONDS = 1.0
 
 
 class Follower:
@@ -85,6 +88,7 @@ class Follower:
         self._missing: set[Path] = set()
         self._fresh_gzips: dict[Path, Quiet] = {}
         self._unsettled: deque[tuple[int, Callable[[], None]]] = deque()
+        self._polled_at = wall_clock()
         self._is_saved = True
         self._saved_at = self._said_at = clock()
         self._said_lines = 0
@@ -102,8 +106,10 @@ class Follower:
 
     def poll(self, pool: Executor) -> None:
         """Land what has come since the last time."""
+        self._polled_at = self._wall_clock()
         statuses, missing = self._statuses()
-        self._notice_renames(statuses)
+        for tail in self._notice_renames(statuses):
+            self._read_rotated_since(tail.path, tail.seen_at, statuses, pool)
         changed = missing + self._open_new(statuses, pool)
         for path, tail in list(self._tails.items()):
             if not self._stop.is_set() and not self._read_on(tail, pool):
@@ -112,10 +118,14 @@ class Follower:
                 self._settle()
                 self._close(self._tails.pop(path), path)
                 changed.append(path)
-        for path in changed:
-            for place in self._places.lost_from(str(path), self._settings.site):
-                self._read_rest_elsewhere(path, place, statuses, pool)
-        self._rotated = [tail for tail in self._rotated if self._read_rotated(tail, pool)]
+        lost = [(path, place) for path in changed for place in self._places.lost_from(str(path), self._settings.site)]
+        for path, place in lost:
+            self._read_rest_elsewhere(path, place, statuses, pool)
+        for tail in list(self._rotated):
+            if not self._read_rotated(tail, statuses, pool):
+                self._rotated.remove(tail)
+        for _, place in lost if not self._stop.is_set() else []:
+            self._when_published(partial(self._finish, place))
         for path in list(self._tails):
             self._put_to_sleep(path, statuses[path])
         self._lander.tick()
@@ -153,11 +163,16 @@ class Follower:
         self._missing.update(missing)
         return statuses, missing
 
-    def _notice_renames(self, statuses: dict[Path, os.stat_result]) -> None:
+    def _notice_renames(self, statuses: dict[Path, os.stat_result]) -> list[Tail]:
+        """Give the open logs the names that they have now; return those that were rotated away since the last time."""
+        rotated = []
         for path, tail in list(self._tails.items()):
-            if path not in statuses or identity_of(statuses[path]) != tail.identity:
+            if path in statuses and identity_of(statuses[path]) == tail.identity:
+                tail.seen_at = self._polled_at
+            else:
                 log.info("%s: rotated away", source_text(path))
-                self._rotated.append(self._tails.pop(path))
+                rotated.append(self._tails.pop(path))
+        self._rotated += rotated
         names = {identity_of(status): path for path, status in statuses.items()} if self._rotated else {}
         for tail in list(self._rotated):
             new_path = names.get(tail.identity)
@@ -165,6 +180,7 @@ class Follower:
                 self._rotated.remove(tail)
                 tail.path = new_path
                 self._tails[new_path] = tail
+        return [tail for tail in rotated if tail in self._rotated]
 
     def _open_new(self, statuses: dict[Path, os.stat_result], pool: Executor) -> list[Path]:
         """Open the files that are new or have changed since they were put to sleep; return those opened."""
@@ -208,7 +224,8 @@ class Follower:
                 opened.close()
             return False
         self._asleep.pop(path, None)
-        tail = self._tail(path, opened, self._find(opened, opened.status().st_size))
+        place = self._find(opened, opened.status().st_size)
+        tail = self._tail(path, opened, place, seen_at=self._polled_at)
         self._tails[path] = tail
         if self._is_old(status) and self._read_on(tail, pool):
             self._put_to_sleep(path, status)
@@ -222,9 +239,10 @@ class Follower:
         tails = (*self._tails.values(), *self._rotated)
         return [replace(tail.place, path=str(tail.path)) for tail in tails if tail.place is not None]
 
-    def _tail(self, path: Path, opened: PlainFile, place: Place | None) -> Tail:
-        self._places.remove(place)
-        return Tail(path, opened, place, self._settings, self._clock())
+    def _tail(self, path: Path, opened: PlainFile, place: Place | None, *, seen_at: float) -> Tail:
+        if place is not None:
+            self._places.remove(place)
+        return Tail(path, opened, place, self._settings, seen_at=seen_at, changed_at=self._clock())
 
     def _is_old(self, status: os.stat_result) -> bool:
         return self._wall_clock() - status.st_mtime > ASLEEP_SECONDS
@@ -264,7 +282,7 @@ class Follower:
             tail.seen, tail.changed_at = signature_of(status), self._clock()
             for block, rows in self._rows(tail.reader, tail.parser, pool):
                 self._land(rows)
-                place = tail.place_after(block, self._wall_clock())
+                place = tail.place_after(block)
                 if place is not None:
                     tail.read_up_to = place
                     self._when_published(partial(setattr, tail, "place", place))
@@ -273,13 +291,13 @@ class Follower:
             log.error("%s: cannot be read: %s; trying again when it changes", source_text(tail.path), error.strerror)
         return True
 
-    def _read_rotated(self, tail: Tail, pool: Executor) -> bool:
+    def _read_rotated(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> bool:
         """Read what still comes into a log that was rotated away; false when it is closed as nothing more will."""
         status = tail.opened.status()
         if signature_of(status) != tail.seen:
             is_same = self._read_on(tail, pool)
             if not is_same:
-                self._close(tail, None)
+                self._begin_anew(tail, statuses, pool)
             return is_same
         quiet_seconds = self._clock() - tail.changed_at
         if quiet_seconds >= self._settings.quiet_seconds:
@@ -293,44 +311,57 @@ class Follower:
             return False
         return True
 
+    def _begin_anew(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> None:
+        """Read a log from its beginning that was first cut and then rotated away; its old content is elsewhere."""
+        self._lander.flush()
+        self._settle()
+        self._rotated.append(self._tail(tail.path, tail.opened, None, seen_at=tail.seen_at))
+        if tail.place is not None:
+            self._places.add(tail.place)
+            self._read_rest_elsewhere(tail.path, tail.place, statuses, pool)
+            self._when_published(partial(self._finish, tail.place))
+
     def _read_rest_elsewhere(
         self, path: Path, place: Place, statuses: dict[Path, os.stat_result], pool: Executor
     ) -> None:
-        """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it.
-
-        What is followed anyway is left out.
-        """
-        is_found = False
-        for sibling, status in self._rotated_files(path, statuses):
-            try:
-                is_found |= self._read_if_rotated(path, place, sibling, status, pool)
-            except (InputError, OSError) as error:
-                log.warning("%s: cannot be looked at for the rest of another log: %s", source_text(sibling), error)
-        if not is_found:
-            self._finish(place)
+        """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it."""
+        if not self._read_rotated_since(path, place.seen_at, statuses, pool, place):
             log.warning(
                 "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
                 "lines that were written after that place are missing", source_text(path), place.offset,
             )  # fmt: skip
 
-    def _read_if_rotated(self, path: Path, place: Place, sibling: Path, status: os.stat_result, pool: Executor) -> bool:
-        """Read on in ``sibling`` if it is the log of ``place``, or was rotated after it; whether it is that log."""
-        opened = open_file(sibling)
-        is_it = place.is_in(opened)
-        is_newer = status.st_mtime > place.saved_at and self._find(opened) is None
-        if isinstance(opened, PlainFile) and (is_it or is_newer):
-            self._rotated.append(self._tail(path, opened, place if is_it else None))
-            return is_it
-        try:
-            if isinstance(opened, GzipFile) and (is_it or is_newer):
-                self._land_gzip(path, sibling, opened, pool)
-        finally:
-            opened.close()
-        return is_it
+    def _read_rotated_since(
+        self, path: Path, since: float, statuses: dict[Path, os.stat_result], pool: Executor, place: Place | None = None
+    ) -> bool:
+        """Read the logs that were at ``path`` after the time ``since``, under names that rotation gives.
+
+        :param place: where to read on in the log that was there at that time, if it is not open.
+        :return: whether that log was found. What is followed anyway is left out.
+        """
+        is_found = False
+        for sibling, status in self._rotated_files(path, statuses):
+            try:
+                with ExitStack() as closing:
+                    opened = open_file(sibling)
+                    closing.callback(opened.close)
+                    is_it = place is not None and place.is_in(opened)
+                    is_newer = status.st_mtime > since - CLOCK_SLACK_SECONDS and self._find(opened) is None
+                    is_found |= is_it
+                    if not (is_it or is_newer):
+                        continue
+                    if isinstance(opened, GzipFile):
+                        self._land_gzip(path, sibling, opened, pool)
+                    else:
+                        self._rotated.append(self._tail(path, opened, place if is_it else None, seen_at=since))
+                        closing.pop_all()
+            except (InputError, OSError) as error:
+                log.warning("%s: cannot be looked at for lines of a rotated log: %s", source_text(sibling), error)
+        return is_found
 
     def _finish(self, place: Place) -> None:
         """Look no longer for the log of ``place``, which stays known."""
-        if place in self._places.known:
+        if place in self._places:
             self._places.remove(place)
             self._places.add(replace(place, path=""))
             self._is_saved = False
@@ -381,11 +412,11 @@ class Follower:
             return
         if reader.rest is not None:
             self._land(parser.task(reader.rest, self._now())())
-        if place is not None:
+        if place is not None and path == source:  # else it is being looked for, with what came after it
             self._when_published(partial(self._finish, place))
         if head is not None and tail is not None and parser.fingerprint is not None:
             found = site, parser.fingerprint, parser.parser
-            whole = Place(*found, status.st_size, head, tail, str(path), self._wall_clock(), is_gzip=True)
+            whole = Place(*found, status.st_size, head, tail, str(path), self._polled_at, is_gzip=True)
             self._when_published(partial(self._places.add, whole))
 
     def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
@@ -422,7 +453,8 @@ class Follower:
             act()
             self._is_saved = False
         if not self._is_saved and (is_last or self._clock() - self._saved_at >= SAVE_SECONDS):
-            self._places.save(self._current_places(), self._wall_clock())
+            existing = {str(path) for path in self._asleep}
+            self._places.save(self._current_places(), self._wall_clock(), existing=existing)
             self._is_saved, self._saved_at = True, self._clock()
 
     def _say_how_far(self) -> None:

@@ -9,8 +9,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,7 +45,7 @@ class Place:
     :param head: hash of the log's first bytes, at most ``HEAD_BYTES`` and not beyond the offset.
     :param tail: hash of the bytes before the offset, at most ``TAIL_BYTES``.
     :param path: what the file was called; only a hint where to look first.
-    :param saved_at: seconds since the epoch.
+    :param seen_at: when ``path`` last led to it, in seconds since the epoch.
     :param is_gzip: the place is about the compressed file, which is landed whole; its offset is the file's size.
     """
 
@@ -56,7 +56,7 @@ class Place:
     head: str
     tail: str
     path: str
-    saved_at: float
+    seen_at: float
     is_gzip: bool = False
 
     def is_in(self, content: Content) -> bool:
@@ -84,7 +84,15 @@ class Places:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self.known: list[Place] = _loaded(file)
+        self._known = dict.fromkeys(_loaded(file))
+
+    @property
+    def known(self) -> list[Place]:
+        """The places of logs that are not being read."""
+        return list(self._known)
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._known
 
     def find(
         self, content: Content, site: str, *, current: Iterable[Place] = (), size: int | None = None
@@ -95,7 +103,7 @@ class Places:
         :param size: the log's size, if it is known; saves looking.
         """
         heads: dict[int, str | None] = {}
-        for place in sorted((*self.known, *current), key=lambda p: -p.offset):
+        for place in sorted((*self._known, *current), key=lambda p: -p.offset):
             if place.is_gzip or place.site != site or (size is not None and place.offset > size):
                 continue
             head_bytes = min(place.offset, HEAD_BYTES)
@@ -107,29 +115,33 @@ class Places:
 
     def has_gzip(self, compressed: Content, site: str, size: int) -> bool:
         """Whether this compressed file was landed whole."""
-        return any(p.is_gzip and p.site == site and p.offset == size and p.is_in(compressed) for p in self.known)
+        return any(p.is_gzip and p.site == site and p.offset == size and p.is_in(compressed) for p in self._known)
 
     def lost_from(self, path: str, site: str) -> list[Place]:
         """The places of logs that were last seen at ``path``, and are not being read."""
-        return [p for p in self.known if p.path == path and p.site == site and not p.is_gzip]
+        return [p for p in self._known if p.path == path and p.site == site and not p.is_gzip]
 
     def add(self, place: Place) -> None:
         """Know ``place`` too."""
-        self.known.append(place)
+        self._known[place] = None
 
-    def remove(self, place: Place | None) -> None:
+    def remove(self, place: Place) -> None:
         """Forget ``place``: its log is being read, or was read further."""
-        self.known = [p for p in self.known if p != place]
+        self._known.pop(place, None)
 
-    def save(self, current: Iterable[Place], now_seconds: float) -> None:
-        """Write the places of the logs that are being read, and those known of others while they are not too old.
+    def save(self, current: Iterable[Place], now_seconds: float, *, existing: Container[str] = ()) -> None:
+        """Write the places of the logs that are being read, and those known of others.
 
+        :param existing: paths of logs that are still there. Places of others are forgotten when they are older than
+            ``KEPT_SECONDS``, or more than ``KEPT_PLACES``.
         :raises PipelineError: they cannot be written.
         """
-        current = list(dict.fromkeys(current))
-        others = [p for p in self.known if p not in current and now_seconds - p.saved_at <= KEPT_SECONDS]
-        self.known = sorted(others, key=lambda p: p.saved_at)[-KEPT_PLACES:]
-        document = {"version": VERSION, "places": [asdict(p) for p in (*self.known, *current)]}
+        gone = [p for p in self._known if p.path not in existing]
+        kept = sorted((p for p in gone if now_seconds - p.seen_at <= KEPT_SECONDS), key=lambda p: p.seen_at)
+        for place in set(gone) - set(kept[-KEPT_PLACES:]):
+            del self._known[place]
+        places = dict.fromkeys((*self._known, *current))
+        document = {"version": VERSION, "places": [vars(p) for p in places]}
         hidden = self._file.with_name(f".{self._file.name}.tmp")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,11 @@ def landed(event_id: str | None = "e1", **fields: Any) -> dict[str, Any]:
 def unparsed(event_id: str, raw: str, **fields: Any) -> dict[str, Any]:
     """The row of a line that did not parse."""
     empty = dict.fromkeys(LANDED_DEFAULTS)
-    return empty | {"event_id": event_id, "raw": raw, "source": "access.log", "source_offset": 0, "ingested_at": T0} | fields
+    return (
+        empty
+        | {"event_id": event_id, "raw": raw, "source": "access.log", "source_offset": 0, "ingested_at": T0}
+        | fields
+    )
 
 
 def land_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> Path:

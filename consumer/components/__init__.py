@@ -1,0 +1,1 @@
+"""The consumer's parts: one idea each."""

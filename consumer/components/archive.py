@@ -6,7 +6,7 @@ import uuid
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import DataStreamWriter
+from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.landed_source import LandedSource
 from lakehouse.arrivals import Arrival, Arrivals
@@ -26,7 +26,11 @@ def landed(spark: SparkSession, settings: Settings) -> DataFrame:
     lake = settings.lake
     lake.landing.mkdir(parents=True, exist_ok=True)
     spark.dataSource.register(LandedSource)
-    options = {"path": lake.landing, "checkpoint": lake.checkpoint(QUERY), "max_files": settings.stream.max_files_per_batch}
+    options = {
+        "path": lake.landing,
+        "checkpoint": lake.checkpoint(QUERY),
+        "max_files": settings.stream.max_files_per_batch,
+    }
     return spark.readStream.format("landed").options(**{k: str(v) for k, v in options.items()}).load()
 
 
@@ -68,9 +72,7 @@ def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
     for path in waiting_files(lake.landing):
         if path.name in names:
             found, rows = path.stat(), check(path).rows
-            known.append(
-                Arrival(len(known) + 1, path.name, found.st_ino, found.st_size, found.st_mtime_ns, rows)
-            )
+            known.append(Arrival(len(known) + 1, path.name, found.st_ino, found.st_size, found.st_mtime_ns, rows))
     log.warning(
         "the archive's checkpoint is gone: going on after batch %d of logs/, with %d landed files already in it",
         max(batches), len(known),

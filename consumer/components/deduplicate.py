@@ -10,4 +10,6 @@ def deduplicated(requests: DataFrame, watermark_seconds: float) -> DataFrame:
 
     The clock is ``archived_at``: with event time, last year's log would be dropped as late.
     """
-    return requests.withWatermark("archived_at", f"{watermark_seconds} seconds").dropDuplicatesWithinWatermark(list(KEY))
+    return requests.withWatermark("archived_at", f"{watermark_seconds} seconds").dropDuplicatesWithinWatermark(
+        list(KEY)
+    )

@@ -1,6 +1,7 @@
-"""``logs_to_merge/`` as a streaming source. Spark's own file source would stop at the first bad file, forget files whose
-modification time is old, and remember every name for ever; here the journal of arrivals decides, and a landed file is
-taken whole or refused whole.
+"""``logs_to_merge/`` as a streaming source.
+
+Spark's own file source would stop at the first bad file, forget files whose modification time is old, and remember every
+name for ever; here the journal of arrivals decides, and a landed file is taken whole or refused whole.
 """
 
 import logging
@@ -42,7 +43,7 @@ class LandedStreamReader(DataSourceStreamReader):
         """Before the first arrival."""
         return {"seq": 0}
 
-    def latestOffset(self) -> dict[str, int]:
+    def latestOffset(self) -> dict[str, int]:  # type: ignore[override]
         """The last arrival, after numbering what has landed since."""
         new = self.arrivals.admit(self.landing, max_files=self.max_files)
         for arrival in new:
@@ -59,7 +60,7 @@ class LandedStreamReader(DataSourceStreamReader):
         names = tuple(a.name for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None)
         return [LandedFiles(names)]
 
-    def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:  # type: ignore[override]
+    def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:
         """The rows of the partition's files, in SOURCE's columns."""
         assert isinstance(partition, LandedFiles)
         for name in partition.names:

@@ -101,14 +101,17 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
     eager = unpack_settings(
-        settings.model_dump(mode="json") | {"maintain": {"small_files": 3, "vacuum_hours": 0, "logs_days": 1, "landed_days": 1}},
+        settings.model_dump(mode="json")
+        | {"maintain": {"small_files": 3, "vacuum_hours": 0, "logs_days": 1, "landed_days": 1}},
         "test",
     )
     maintain(settings, no_session, datetime.now(UTC))  # nothing there: nothing to do
     (lake.landing).mkdir(parents=True)
     (lake.landing / "bad.parquet").write_bytes(b"not Parquet")
     for number in (2, 0, 1):
-        land_parquet(lake.landing / f"{number}.parquet", [landed(f"e{number}", timestamp=T0 + number * timedelta(minutes=1))])
+        land_parquet(
+            lake.landing / f"{number}.parquet", [landed(f"e{number}", timestamp=T0 + number * timedelta(minutes=1))]
+        )
         merge(settings, lambda: spark)
     assert len(partition_files(lake.merged)) == 3
     before = sorted(spark.read.format("delta").load(str(lake.merged)).collect())
@@ -118,12 +121,14 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
         (lake.logs / name).write_text("x")
     for name in ("part-old", "part-named"):
         os.utime(lake.logs / name, (0, 0))
+    in_two_days = datetime.now(UTC) + timedelta(days=2)
+    os.utime(lake.logs / "part-new", (in_two_days.timestamp(),) * 2)
     entry = '{{"path":"file://{}","action":"add"}}'
     (metadata / "9.compact").write_text("v1\n" + entry.format(lake.logs / "part-named"))
     (metadata / "10").write_text("v1\n" + entry.format(lake.logs / "part-%20x"))
     assert archived_files(lake.logs) == {"part-named", "part- x"}
 
-    maintain(eager, lambda: spark, datetime.now(UTC) + timedelta(days=2))
+    maintain(eager, lambda: spark, in_two_days)
     assert [day for day, _ in partition_files(lake.merged)] == [DAY]
     assert sorted(spark.read.format("delta").load(str(lake.merged)).collect()) == before
     files = list(lake.merged.glob("event_date=*/*.parquet"))
@@ -137,5 +142,5 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     assert (figures["archive_files"], figures["landed_files"]) == (1, 3)
     # OPTIMIZE moved rows, it did not change any: batch has nothing to do for these days.
     refresh(settings, lambda: spark)
-    maintain(eager, no_session, datetime.now(UTC) + timedelta(days=2))
+    maintain(eager, no_session, in_two_days)
     assert refresh(settings, no_session) == set()

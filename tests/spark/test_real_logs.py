@@ -90,8 +90,19 @@ def test_figures_equal_the_oracles_also_after_the_logs_come_again(
     assert sum(r.visitors for r in exact) >= oracle["visitors_ip_day_ua_all"] - len(days)
 
     def check_stream() -> None:
-        running = spark.read.format("delta").load(str(lake.metrics("streaming", "daily"))).orderBy("event_date").collect()
-        for column in ("event_date", "requests", "bytes", "client_errors", "server_errors", "bot_requests", "first_seen", "last_seen"):
+        running = (
+            spark.read.format("delta").load(str(lake.metrics("streaming", "daily"))).orderBy("event_date").collect()
+        )
+        for column in (
+            "event_date",
+            "requests",
+            "bytes",
+            "client_errors",
+            "server_errors",
+            "bot_requests",
+            "first_seen",
+            "last_seen",
+        ):
             assert [r[column] for r in running] == [r[column] for r in exact], column
         # Four standard errors of the sketch; small counts are all but exact.
         error = 4 * 1.04 / 2 ** (settings.stream.sketch_lg_k / 2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from consumer.components import metrics
+from consumer.components import metrics, upsert
 from consumer.components.upsert import create_metrics_tables
 from consumer.streaming import stream_once
 from lakehouse.arrivals import Arrivals
@@ -82,7 +82,11 @@ def test_what_landed_is_archived_as_it_came_and_counted(
     ]
     journal = Arrivals(lake.checkpoint("archive"))
     assert journal.archived_names(lake.landing) == {"a.parquet", "b.json"}
-    assert {a.name: a.refused is None for a in journal.read()} == {"a.parquet": True, "b.json": True, "c.parquet": False}
+    assert {a.name: a.refused is None for a in journal.read()} == {
+        "a.parquet": True,
+        "b.json": True,
+        "c.parquet": False,
+    }
 
     # A restart takes only what is new; replays within the watermark and absent agents are added to the right rows.
     land_json(lake.landing / "a0.json", [landed("e1", agent="curl/7.68.0"), landed("e6", agent=None, ip="192.0.2.3")])
@@ -133,7 +137,7 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
     create_metrics_tables(lake, "app")
     row = ("e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f")
     batch = spark.createDataFrame([row], MERGED)
-    add = metrics.add_figures
+    add = upsert.add_figures
 
     def add_or_die(rows: Any, path: Path, grain: str, *args: Any, **kwargs: Any) -> None:
         if grain == "agent":

@@ -30,7 +30,10 @@ def test_landed_files_are_numbered_once_in_the_order_of_their_names(landing: Pat
     for name in ("b.json", "a.json", ".hidden.tmp", "_other"):
         land_json(landing / name, [landed()])
     (landing / "folder.json").mkdir()
-    assert [(a.seq, a.name, a.rows) for a in arrivals.admit(landing, max_files=9)] == [(1, "a.json", 1), (2, "b.json", 1)]
+    assert [(a.seq, a.name, a.rows) for a in arrivals.admit(landing, max_files=9)] == [
+        (1, "a.json", 1),
+        (2, "b.json", 1),
+    ]
     assert arrivals.admit(landing, max_files=9) == []
     land_json(landing / "0.json", [])
     assert [(a.seq, a.name) for a in arrivals.admit(landing, max_files=9)] == [(3, "0.json")]
@@ -73,7 +76,9 @@ def test_another_file_under_the_same_name_is_another_arrival(landing: Path, arri
     assert [(a.seq, a.rows) for a in arrivals.admit(landing, max_files=9)] == [(2, 2)]
 
 
-def test_archived_files_that_are_gone_are_forgotten_and_numbers_are_not_given_again(landing: Path, arrivals: Arrivals) -> None:
+def test_archived_files_that_are_gone_are_forgotten_and_numbers_are_not_given_again(
+    landing: Path, arrivals: Arrivals
+) -> None:
     land_json(landing / "a.json", [landed()])
     arrivals.admit(landing, max_files=9)
     commit(arrivals, 0, 1)

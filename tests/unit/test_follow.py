@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
@@ -702,3 +706,90 @@ def test_the_names_that_rotation_gives_are_known() -> None:
         "access-20261124.log",
     ])  # fmt: skip
     assert rotated_names(Path("access"), ["access.1", "access-2", "access.log", "access"]) == ["access-2", "access.1"]
+
+
+# Histories -----------------------------------------------------------------------------------------------------------
+
+EVENTS = (
+    "append",
+    "append half",
+    "rename",
+    "rename and compress",
+    "copy and cut",
+    "poll",
+    "poll",
+    "wait",
+    "kill",
+    "stop",
+)
+
+
+class History:
+    """What a server and an administrator do to one log, while a follower comes and goes."""
+
+    def __init__(self, logs: Logs) -> None:
+        self.logs = logs
+        self.number = 0
+        self.content = b""
+        self.rotated: list[bytes] = []
+
+    def happen(self, event: str) -> None:
+        if event == "append":
+            self._append(lines(self.number, self.number + 1))
+            self.number += 2
+        elif event == "append half":
+            self._append(line(self.number)[:40])
+        elif event in ("poll", "wait"):
+            self.logs.poll(after_seconds=0.5 if event == "poll" else 20)
+        elif event in ("kill", "stop"):
+            if event == "stop":
+                self.logs.stop()
+            self.logs.start()
+        elif self.content:
+            self._rotate(event)
+
+    def _append(self, content: bytes) -> None:
+        self.content += content
+        self.logs.write("access.log", content)
+
+    def _rotate(self, event: str) -> None:
+        folder = self.logs.folder
+        for number in range(len(self.rotated), 0, -1):
+            for old in (folder / f"access.log.{number}", folder / f"access.log.{number}.gz"):
+                if old.exists():
+                    old.rename(folder / old.name.replace(f".{number}", f".{number + 1}"))
+        if event == "copy and cut":
+            copytruncate(self.logs, b"")
+        else:
+            self.logs.log.rename(folder / "access.log.1")
+        if event == "rename and compress":
+            compressed = gzip.compress((folder / "access.log.1").read_bytes())
+            status = (folder / "access.log.1").stat()
+            (folder / "access.log.1").unlink()
+            self.logs.write("access.log.1.gz", compressed)
+            os.utime(folder / "access.log.1.gz", ns=(status.st_mtime_ns, status.st_mtime_ns))
+        self.rotated.append(self.content)
+        self.content = b""
+
+    def expected(self) -> set[str]:
+        """The ids of all whole lines, and of the open last lines of logs that were rotated."""
+        whole = self.content[: self.content.rfind(b"\n") + 1]
+        return {event_id for content in (*self.rotated, whole) if content for event_id in ids_of(content)}
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=25))
+@hypothesis_settings(deadline=None, max_examples=400)
+def test_whatever_happens_every_line_is_landed(events: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        logs = Logs(Path(folder), pool)
+        history = History(logs)
+        history.happen("append")
+        logs.start()
+        logs.settle()
+        for event in events:
+            logs.seconds += 1.5
+            history.happen(event)
+        logs.settle()
+        logs.settle()
+        logs.stop()
+        assert set(logs.ids()) == history.expected()

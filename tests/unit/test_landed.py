@@ -30,8 +30,14 @@ def test_good_files_are_taken_with_their_rows(tmp_path: Path) -> None:
         ({"event_id": ["a"], "status": ["200"]}, "column 'status' is string, expected int32"),
         ({"event_id": [1]}, "column 'event_id' is int64, expected large_string or string or string_view"),
         ({"event_id": ["a"], "bytes": pa.array([1], pa.int32())}, "column 'bytes' is int32, expected int64"),
-        ({"event_id": ["a"], "timestamp": pa.array([0], pa.timestamp("us"))}, "column 'timestamp' is timestamp[us], expected"),
-        ({"event_id": ["a"], "timestamp": pa.array([0], pa.timestamp("ns", "UTC"))}, "column 'timestamp' is timestamp[ns, tz=UTC]"),
+        (
+            {"event_id": ["a"], "timestamp": pa.array([0], pa.timestamp("us"))},
+            "column 'timestamp' is timestamp[us], expected",
+        ),
+        (
+            {"event_id": ["a"], "timestamp": pa.array([0], pa.timestamp("ns", "UTC"))},
+            "column 'timestamp' is timestamp[ns, tz=UTC]",
+        ),
         ({"event_id": ["a"], "agent": [{"a": 1}]}, "column 'agent' is struct<a: int64>"),
         ({"event_id": ["a"], "ip": [None]}, "column 'ip' is null"),
     ],
@@ -58,7 +64,10 @@ def test_parquet_that_is_good_in_its_first_half_only_is_refused_whole(tmp_path: 
     import random
 
     randomness = random.Random(1)
-    path = land_parquet(tmp_path / "a.parquet", [landed(f"{randomness.random()}", agent=f"{randomness.random()}") for _ in range(20_000)])
+    path = land_parquet(
+        tmp_path / "a.parquet",
+        [landed(f"{randomness.random()}", agent=f"{randomness.random()}") for _ in range(20_000)],
+    )
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 2000] = b"\xff" * 2000

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.ledger import FileFigures, Ledger
+from lakehouse.ledger import FileFigures, Ledger, Run
 
 
 @pytest.fixture
@@ -68,8 +68,7 @@ def test_a_run_that_fails_is_recorded_with_its_error_and_its_figures_do_not_coun
     with ledger.run("batch") as run:
         run.figures["version"] = 7
     with pytest.raises(ValueError, match="broken"), ledger.run("batch") as run:
-        run.figures["version"] = 8
-        raise ValueError("broken")
+        _fail(run)
     last = ledger.last_runs()["batch"]
     assert (last["exit_code"], last["figures"]["error"]) == (1, "ValueError: broken")
     assert ledger.last_figure("batch", "version") == 7
@@ -79,3 +78,8 @@ def test_the_last_progress_of_each_query_is_kept(ledger: Ledger) -> None:
     ledger.record_progress("archive", {"batchId": 1})
     ledger.record_progress("archive", {"batchId": 2})
     assert {name: q["progress"] for name, q in ledger.queries().items()} == {"archive": {"batchId": 2}}
+
+
+def _fail(run: Run) -> None:
+    run.figures["version"] = 8
+    raise ValueError("broken")

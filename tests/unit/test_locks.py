@@ -16,13 +16,19 @@ with lock(Path(sys.argv[1]), "merge"):
 
 def test_a_lock_is_held_by_one_process_and_freed_when_that_is_killed(tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         assert is_locked(tmp_path, "merge")
-        with pytest.raises(LockedError, match="merge is locked by another process"), lock(tmp_path, "merge", wait_seconds=0.2):
+        with (
+            pytest.raises(LockedError, match="merge is locked by another process"),
+            lock(tmp_path, "merge", wait_seconds=0.2),
+        ):
             pass
         with lock(tmp_path, "other"):
             pass

@@ -21,11 +21,11 @@ class Bytes:
         return self.content[offset : offset + size]
 
 
-def place(content: bytes, offset: int, *, path: str = "a.log", saved_at: float = 0, site: str = "") -> Place:
+def place(content: bytes, offset: int, *, path: str = "a.log", seen_at: float = 0, site: str = "") -> Place:
     head, tail = hashes_around(Bytes(content), offset)
     assert head is not None
     assert tail is not None
-    return Place(site, "f" * 16, "combined", offset, head, tail, path, saved_at)
+    return Place(site, "f" * 16, "combined", offset, head, tail, path, seen_at)
 
 
 def changed(content: bytes, at: int) -> bytes:
@@ -84,13 +84,13 @@ def test_old_places_and_too_many_are_forgotten_but_never_current_ones(tmp_path: 
     places = Places(file)
     template = place(TEXT, 100)
     for number in range(KEPT_PLACES + 5):
-        places.add(replace(template, path=str(number), saved_at=float(number)))
-    current = replace(template, path="current", saved_at=-1.0)
+        places.add(replace(template, path=str(number), seen_at=float(number)))
+    current = replace(template, path="current", seen_at=-1.0)
     places.save([current], now_seconds=KEPT_SECONDS + 2)
     paths = [known.path for known in Places(file).known]
     assert paths == [*(str(number) for number in range(5, KEPT_PLACES + 5)), "current"]
-    places.save([current], now_seconds=KEPT_SECONDS * 3)
-    assert Places(file).known == [current]
+    places.save([current], now_seconds=KEPT_SECONDS * 3, existing={"7"})
+    assert [known.path for known in Places(file).known] == ["7", "current"]
 
 
 def test_places_that_cannot_be_written_are_an_error_that_says_what_follows(tmp_path: Path) -> None:

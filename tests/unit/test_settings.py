@@ -17,13 +17,17 @@ def test_the_settings_file_names_every_setting() -> None:
 
     content = yaml.safe_load((ROOT / "conf" / "pipeline.yaml").read_text())
     defaults = Settings().model_dump(mode="json")
-    assert {group: set(keys) for group, keys in content.items()} == {group: set(keys) for group, keys in defaults.items()}
+    assert {group: set(keys) for group, keys in content.items()} == {
+        group: set(keys) for group, keys in defaults.items()
+    }
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_PATHS__DATA_LAKE", "/srv/lake")
     monkeypatch.setenv("pipeline_simulate__rate", "5")
-    settings = unpack_settings({"paths": {"data_lake": "x", "log": "y"}, "simulate": {"rate": 9, "bots": 0.5}}, "f.yaml")
+    settings = unpack_settings(
+        {"paths": {"data_lake": "x", "log": "y"}, "simulate": {"rate": 9, "bots": 0.5}}, "f.yaml"
+    )
     assert (str(settings.paths.data_lake), str(settings.paths.log)) == ("/srv/lake", "y")
     assert (settings.simulate.rate, settings.simulate.bots) == (5, 0.5)
 
@@ -37,9 +41,15 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ({"simulate": {"bots": 1.5}}, "f.yaml: simulate.bots = 1.5: Input should be less than or equal to 1"),
         ({"simulate": {"rate": "fast"}}, "f.yaml: simulate.rate = 'fast': Input should be a valid number"),
         ({"landing": {"format": "csv"}}, "f.yaml: landing.format = 'csv': Input should be 'parquet' or 'json'"),
-        ({"rules": {"required": ["event_id", "timestamp", "colour"]}}, "no such column: colour; allowed: agent, bytes,"),
+        (
+            {"rules": {"required": ["event_id", "timestamp", "colour"]}},
+            "no such column: colour; allowed: agent, bytes,",
+        ),
         ({"rules": {"required": ["ip"]}}, "event_id, timestamp must be among them"),
-        ({"jobs": {"x": {"cron": "61 * * * *", "program": "cleaner", "command": "merge"}}}, "f.yaml: jobs.x.cron = '61"),
+        (
+            {"jobs": {"x": {"cron": "61 * * * *", "program": "cleaner", "command": "merge"}}},
+            "f.yaml: jobs.x.cron = '61",
+        ),
         ({"jobs": {"x": {"cron": "* * * * *", "program": "rm", "command": "merge"}}}, "f.yaml: jobs.x.program = 'rm'"),
         ({"paths": None}, "f.yaml: paths = None"),
         ([], "f.yaml: must be a mapping of groups"),

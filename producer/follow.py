@@ -11,6 +11,7 @@ changed for ``OPEN_LINE_SECONDS``; if it grows after all, it is landed again, wh
 
 import glob
 import logging
+import math
 import os
 import stat
 import time
@@ -86,9 +87,14 @@ class Follower:
         self._asleep: dict[Path, Signature] = {}
         self._refused: dict[Path, tuple[Signature, float]] = {}
         self._missing: set[Path] = set()
+        self._folders: dict[Path, int] = {}
+        self._landed_gzips: set[Signature] = set()
         self._fresh_gzips: dict[Path, Quiet] = {}
         self._unsettled: deque[tuple[int, Callable[[], None]]] = deque()
+        self._complete_before = dict(self._places.complete_until)
+        self._looked_at: float | None = None
         self._polled_at = wall_clock()
+        self._named: frozenset[Path] = frozenset()
         self._is_saved = True
         self._saved_at = self._said_at = clock()
         self._said_lines = 0
@@ -107,27 +113,24 @@ class Follower:
     def poll(self, pool: Executor) -> None:
         """Land what has come since the last time."""
         self._polled_at = self._wall_clock()
+        were_missing = frozenset(self._missing)
         statuses, missing = self._statuses()
-        for tail in self._notice_renames(statuses):
-            self._read_rotated_since(tail.path, tail.seen_at, statuses, pool)
-        changed = missing + self._open_new(statuses, pool)
-        for path, tail in list(self._tails.items()):
-            if not self._stop.is_set() and not self._read_on(tail, pool):
-                log.info("%s: cut or written anew; reading it from its beginning", source_text(path))
-                self._lander.flush()
-                self._settle()
-                self._close(self._tails.pop(path), path)
-                changed.append(path)
-        lost = [(path, place) for path in changed for place in self._places.lost_from(str(path), self._settings.site)]
-        for path, place in lost:
-            self._read_rest_elsewhere(path, place, statuses, pool)
-        for tail in list(self._rotated):
-            if not self._read_rotated(tail, statuses, pool):
-                self._rotated.remove(tail)
-        for _, place in lost if not self._stop.is_set() else []:
-            self._when_published(partial(self._finish, place))
+        self._notice_renames(statuses)
+        in_motion = were_missing | self._missing | {tail.path for tail in self._rotated}
+        for path in self._in_changed_folders(self._named if self._looked_at is None else in_motion):
+            self._read_rotated(path, None, statuses, pool)
+        opened = self._open_new(statuses, pool)
+        anew = self._read_what_is_new(pool)
+        for path in anew:
+            self._read_rotated(path, None, statuses, pool)
+        self._read_what_was_rotated([*missing, *opened, *anew], statuses, pool)
         for path in list(self._tails):
             self._put_to_sleep(path, statuses[path])
+        # A log with a place is found again; one without, and the end of a rotated one, must have been landed.
+        vulnerable = [*self._rotated, *(tail for tail in self._tails.values() if tail.read_up_to is None)]
+        if not self._stop.is_set() and not any(tail.has_open_line for tail in vulnerable):
+            self._when_published(partial(self._complete, self._named, self._polled_at))
+        self._looked_at = self._polled_at
         self._lander.tick()
         self._settle()
         self._say_how_far()
@@ -136,19 +139,21 @@ class Follower:
         """Publish what was read, save the places and close the logs."""
         self._lander.flush()
         self._settle(is_last=True)
-        for tail in (*self._tails.values(), *self._rotated):
+        for tail in self._open_tails():
             tail.opened.close()
 
     # What there is ---------------------------------------------------------------------------------------------------
 
     def _statuses(self) -> tuple[dict[Path, os.stat_result], list[Path]]:
         """The regular files that are followed, and paths where from now on there is none."""
-        statuses, missing = {}, []
+        statuses, missing, named_paths = {}, [], set()
         for named in self._paths:
             try:
                 files = files_named(named)
             except InputError:
                 files = [Path(named)]
+            if not Path(named).is_dir():
+                named_paths.update(files)
             for path in files:
                 try:
                     status = path.stat()
@@ -161,18 +166,15 @@ class Follower:
         for path in missing:
             log.info("%s: not there; waiting for it", source_text(path))
         self._missing.update(missing)
+        self._named = frozenset(named_paths)
         return statuses, missing
 
-    def _notice_renames(self, statuses: dict[Path, os.stat_result]) -> list[Tail]:
-        """Give the open logs the names that they have now; return those that were rotated away since the last time."""
-        rotated = []
+    def _notice_renames(self, statuses: dict[Path, os.stat_result]) -> None:
+        """Give the open logs the names that they have now, and set those apart that were rotated away."""
         for path, tail in list(self._tails.items()):
-            if path in statuses and identity_of(statuses[path]) == tail.identity:
-                tail.seen_at = self._polled_at
-            else:
+            if path not in statuses or identity_of(statuses[path]) != tail.identity:
                 log.info("%s: rotated away", source_text(path))
-                rotated.append(self._tails.pop(path))
-        self._rotated += rotated
+                self._rotated.append(self._tails.pop(path))
         names = {identity_of(status): path for path, status in statuses.items()} if self._rotated else {}
         for tail in list(self._rotated):
             new_path = names.get(tail.identity)
@@ -180,13 +182,27 @@ class Follower:
                 self._rotated.remove(tail)
                 tail.path = new_path
                 self._tails[new_path] = tail
-        return [tail for tail in rotated if tail in self._rotated]
+
+    def _in_changed_folders(self, paths: frozenset[Path]) -> list[Path]:
+        """Those of the paths at which logs may have come and gone unseen since the last time."""
+        changed = {folder for folder in {path.parent for path in paths} if self._has_changed(folder)}
+        return sorted(path for path in paths if path.parent in changed)
+
+    def _has_changed(self, folder: Path) -> bool:
+        try:
+            status = folder.stat()
+        except OSError:
+            return False
+        before = self._folders.get(folder)
+        self._folders[folder] = status.st_mtime_ns
+        return before != status.st_mtime_ns or self._polled_at - status.st_mtime < CLOCK_SLACK_SECONDS
 
     def _open_new(self, statuses: dict[Path, os.stat_result], pool: Executor) -> list[Path]:
         """Open the files that are new or have changed since they were put to sleep; return those opened."""
         self._asleep = {path: signature for path, signature in self._asleep.items() if path in statuses}
         self._refused = {path: refusal for path, refusal in self._refused.items() if path in statuses}
         new = [path for path, status in statuses.items() if path not in self._tails and self._is_wanted(path, status)]
+        self._expect_rotation(new, statuses)
         opened = []
         for path in in_time_order(new) if len(new) > 1 else new:
             if self._stop.is_set():
@@ -197,6 +213,14 @@ class Follower:
             except (InputError, OSError) as error:
                 self._refuse(path, statuses[path], error)
         return opened
+
+    def _expect_rotation(self, new: list[Path], statuses: dict[Path, os.stat_result]) -> None:
+        """See to it that a log is found again if it is rotated, and we are killed, before anything of it is landed."""
+        unheard = [path for path in new if path in self._named and str(path) not in self._places.complete_until]
+        for path in unheard:
+            self._places.complete_until[str(path)] = min(self._polled_at, statuses[path].st_mtime)
+        if unheard:
+            self._save()
 
     def _is_wanted(self, path: Path, status: os.stat_result) -> bool:
         signature, refused_at = self._refused.get(path, (None, 0.0))
@@ -225,24 +249,28 @@ class Follower:
             return False
         self._asleep.pop(path, None)
         place = self._find(opened, opened.status().st_size)
-        tail = self._tail(path, opened, place, seen_at=self._polled_at)
+        tail = self._tail(path, opened, place)
         self._tails[path] = tail
         if self._is_old(status) and self._read_on(tail, pool):
             self._put_to_sleep(path, status)
         return True
 
     def _find(self, opened: PlainFile | GzipFile, size: int | None = None) -> Place | None:
-        """How far this log is landed, under whichever name."""
-        return self._places.find(opened, self._settings.site, current=self._current_places(), size=size)
+        """How far this log is landed, under whichever name; what was read of it is published then."""
+        current = [tail.read_up_to for tail in self._open_tails() if tail.read_up_to is not None]
+        place = self._places.find(opened, self._settings.site, current=current, size=size)
+        if place is not None and place not in self._places:
+            self._lander.flush()
+            self._settle()
+        return place
 
-    def _current_places(self) -> list[Place]:
-        tails = (*self._tails.values(), *self._rotated)
-        return [replace(tail.place, path=str(tail.path)) for tail in tails if tail.place is not None]
+    def _open_tails(self) -> list[Tail]:
+        return [*self._tails.values(), *self._rotated]
 
-    def _tail(self, path: Path, opened: PlainFile, place: Place | None, *, seen_at: float) -> Tail:
+    def _tail(self, path: Path, opened: PlainFile, place: Place | None) -> Tail:
         if place is not None:
             self._places.remove(place)
-        return Tail(path, opened, place, self._settings, seen_at=seen_at, changed_at=self._clock())
+        return Tail(path, opened, place, self._settings, self._clock())
 
     def _is_old(self, status: os.stat_result) -> bool:
         return self._wall_clock() - status.st_mtime > ASLEEP_SECONDS
@@ -261,11 +289,34 @@ class Follower:
 
         def know() -> None:
             if tail.place is not None:
-                self._places.add(replace(tail.place, path="" if path is None else str(path)))
+                self._know(replace(tail.place, path="" if path is None else str(path)))
 
         self._when_published(know)
 
     # Reading ---------------------------------------------------------------------------------------------------------
+
+    def _read_what_is_new(self, pool: Executor) -> list[Path]:
+        """Read on in the logs that are at their paths; return the paths where a log was cut or written anew."""
+        anew = []
+        for path, tail in list(self._tails.items()):
+            if not self._stop.is_set() and not self._read_on(tail, pool):
+                log.info("%s: cut or written anew; reading it from its beginning", source_text(path))
+                self._tails[path] = self._begun_anew(tail)
+                self._read_on(self._tails[path], pool)
+                anew.append(path)
+        return anew
+
+    def _read_what_was_rotated(self, changed: list[Path], statuses: dict[Path, os.stat_result], pool: Executor) -> None:
+        """Read on in the logs that were rotated away, also in those that stood at the changed paths before."""
+        lost = [(path, place) for path in changed for place in self._places.lost_from(str(path), self._settings.site)]
+        for path, place in lost:
+            self._read_rest_elsewhere(path, place, statuses, pool)
+        for tail in list(self._rotated):
+            if not self._read_tail_of_rotated(tail, statuses, pool):
+                self._rotated.remove(tail)
+        if not self._stop.is_set():
+            for _, place in lost:
+                self._when_published(partial(self._finish, place))
 
     def _read_on(self, tail: Tail, pool: Executor) -> bool:
         """Read what is new in a log; false if it has become another one."""
@@ -282,63 +333,66 @@ class Follower:
             tail.seen, tail.changed_at = signature_of(status), self._clock()
             for block, rows in self._rows(tail.reader, tail.parser, pool):
                 self._land(rows)
-                place = tail.place_after(block)
+                place = tail.place_after(block, self._polled_at)
                 if place is not None:
                     tail.read_up_to = place
-                    self._when_published(partial(setattr, tail, "place", place))
+                    self._when_published(partial(self._advance, tail, place))
                 self._settle()
         except OSError as error:
             log.error("%s: cannot be read: %s; trying again when it changes", source_text(tail.path), error.strerror)
         return True
 
-    def _read_rotated(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> bool:
+    def _read_tail_of_rotated(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> bool:
         """Read what still comes into a log that was rotated away; false when it is closed as nothing more will."""
         status = tail.opened.status()
         if signature_of(status) != tail.seen:
-            is_same = self._read_on(tail, pool)
-            if not is_same:
-                self._begin_anew(tail, statuses, pool)
-            return is_same
+            if self._read_on(tail, pool):
+                return True
+            self._rotated.append(self._begun_anew(tail))
+            for place in self._places.lost_from(str(tail.path), self._settings.site):
+                self._read_rest_elsewhere(tail.path, place, statuses, pool)
+                self._when_published(partial(self._finish, place))
+            return False
         quiet_seconds = self._clock() - tail.changed_at
         if quiet_seconds >= self._settings.quiet_seconds:
             self._land_rest(tail)
         is_deleted = status.st_nlink == 0
         successor = self._tails.get(tail.path)
         has_successor = successor is not None and successor.read_up_to is not None
-        limit_seconds = self._settings.quiet_seconds if is_deleted else ROTATED_SECONDS
-        if tail.is_settled and quiet_seconds >= limit_seconds and (is_deleted or has_successor):
-            self._close(tail, None)
-            return False
-        return True
+        is_over = quiet_seconds >= (self._settings.quiet_seconds if is_deleted and has_successor else ROTATED_SECONDS)
+        if not (is_over and tail.is_settled and (is_deleted or has_successor)):
+            return True
+        # Without a successor, what comes at its path is still to be looked for after a restart.
+        self._close(tail, None if has_successor else tail.path)
+        return False
 
-    def _begin_anew(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> None:
-        """Read a log from its beginning that was first cut and then rotated away; its old content is elsewhere."""
+    def _begun_anew(self, tail: Tail) -> Tail:
+        """The same file as another log, after it was cut or written anew; what was in it before is now lost from it."""
         self._lander.flush()
         self._settle()
-        self._rotated.append(self._tail(tail.path, tail.opened, None, seen_at=tail.seen_at))
         if tail.place is not None:
-            self._places.add(tail.place)
-            self._read_rest_elsewhere(tail.path, tail.place, statuses, pool)
-            self._when_published(partial(self._finish, tail.place))
+            self._know(replace(tail.place, path=str(tail.path)))
+        return self._tail(tail.path, tail.opened, self._find(tail.opened, tail.opened.status().st_size))
 
     def _read_rest_elsewhere(
         self, path: Path, place: Place, statuses: dict[Path, os.stat_result], pool: Executor
     ) -> None:
         """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it."""
-        if not self._read_rotated_since(path, place.seen_at, statuses, pool, place):
+        if not self._read_rotated(path, place, statuses, pool):
             log.warning(
                 "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
                 "lines that were written after that place are missing", source_text(path), place.offset,
             )  # fmt: skip
 
-    def _read_rotated_since(
-        self, path: Path, since: float, statuses: dict[Path, os.stat_result], pool: Executor, place: Place | None = None
+    def _read_rotated(
+        self, path: Path, place: Place | None, statuses: dict[Path, os.stat_result], pool: Executor
     ) -> bool:
-        """Read the logs that were at ``path`` after the time ``since``, under names that rotation gives.
+        """Read, under the names that rotation gives, the logs that have come and gone at ``path`` since the last time.
 
-        :param place: where to read on in the log that was there at that time, if it is not open.
+        :param place: where to read on in the log that was there before them, if it is not open.
         :return: whether that log was found. What is followed anyway is left out.
         """
+        since = self._looked_at if self._looked_at is not None else self._complete_before.get(str(path), math.inf)
         is_found = False
         for sibling, status in self._rotated_files(path, statuses):
             try:
@@ -353,7 +407,7 @@ class Follower:
                     if isinstance(opened, GzipFile):
                         self._land_gzip(path, sibling, opened, pool)
                     else:
-                        self._rotated.append(self._tail(path, opened, place if is_it else None, seen_at=since))
+                        self._rotated.append(self._tail(path, opened, place if is_it else None))
                         closing.pop_all()
             except (InputError, OSError) as error:
                 log.warning("%s: cannot be looked at for lines of a rotated log: %s", source_text(sibling), error)
@@ -368,7 +422,7 @@ class Follower:
 
     def _rotated_files(self, path: Path, statuses: dict[Path, os.stat_result]) -> list[tuple[Path, os.stat_result]]:
         """The files that rotation may have made of ``path``, oldest first, without those that are being read."""
-        read = {tail.identity for tail in (*self._tails.values(), *self._rotated)}
+        read = {tail.identity for tail in self._open_tails()}
         found = []
         try:
             for name in rotated_names(path, os.listdir(path.parent)):  # noqa: PTH208
@@ -394,8 +448,9 @@ class Follower:
         with PlainFile.at(path) as compressed:
             status = compressed.status()
             self._asleep[path] = signature_of(status)
-            if self._places.has_gzip(compressed, site, status.st_size):
+            if signature_of(status) in self._landed_gzips or self._places.has_gzip(compressed, site, status.st_size):
                 return
+            self._landed_gzips.add(signature_of(status))
             head, tail = hashes_around(compressed, status.st_size)
         place = self._find(opened)
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
@@ -417,7 +472,7 @@ class Follower:
         if head is not None and tail is not None and parser.fingerprint is not None:
             found = site, parser.fingerprint, parser.parser
             whole = Place(*found, status.st_size, head, tail, str(path), self._polled_at, is_gzip=True)
-            self._when_published(partial(self._places.add, whole))
+            self._when_published(partial(self._know, whole))
 
     def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
         def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
@@ -446,16 +501,31 @@ class Follower:
         """Let something be true once the rows that were landed so far are published."""
         self._unsettled.append((self._lander.rows + self._lander.waiting_rows, act))
 
+    def _advance(self, tail: Tail, place: Place) -> None:
+        tail.place = place
+        self._is_saved = False
+
+    def _know(self, place: Place) -> None:
+        self._places.add(place)
+        self._is_saved = False
+
+    def _complete(self, paths: frozenset[Path], until: float) -> None:
+        """All that was at these paths up to this time is landed. That alone is not worth saving."""
+        self._places.complete_until.update((str(path), until) for path in paths)
+
     def _settle(self, *, is_last: bool = False) -> None:
-        """Take the places whose rows are published as landed, and save them."""
+        """Let be true what waited for its rows to be published, and save it."""
         while self._unsettled and self._unsettled[0][0] <= self._lander.rows:
             _, act = self._unsettled.popleft()
             act()
-            self._is_saved = False
         if not self._is_saved and (is_last or self._clock() - self._saved_at >= SAVE_SECONDS):
-            existing = {str(path) for path in self._asleep}
-            self._places.save(self._current_places(), self._wall_clock(), existing=existing)
-            self._is_saved, self._saved_at = True, self._clock()
+            self._save()
+
+    def _save(self) -> None:
+        existing = {str(path) for path in self._asleep}
+        current = [replace(t.place, path=str(t.path)) for t in self._open_tails() if t.place is not None]
+        self._places.save(current, self._wall_clock(), existing=existing)
+        self._is_saved, self._saved_at = True, self._clock()
 
     def _say_how_far(self) -> None:
         if self.lines != self._said_lines and self._clock() - self._said_at >= SAY_SECONDS:

@@ -45,7 +45,7 @@ class Place:
     :param head: hash of the log's first bytes, at most ``HEAD_BYTES`` and not beyond the offset.
     :param tail: hash of the bytes before the offset, at most ``TAIL_BYTES``.
     :param path: what the file was called; only a hint where to look first.
-    :param seen_at: when ``path`` last led to it, in seconds since the epoch.
+    :param seen_at: when that was so, in seconds since the epoch.
     :param is_gzip: the place is about the compressed file, which is landed whole; its offset is the file's size.
     """
 
@@ -84,7 +84,10 @@ class Places:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._known = dict.fromkeys(_loaded(file))
+        self.complete_until: dict[str, float] = {}
+        """By the paths that are followed: all that was there up to this time (seconds since the epoch) is landed."""
+        self._known: dict[Place, None] = {}
+        self._load()
 
     @property
     def known(self) -> list[Place]:
@@ -141,7 +144,12 @@ class Places:
         for place in set(gone) - set(kept[-KEPT_PLACES:]):
             del self._known[place]
         places = dict.fromkeys((*self._known, *current))
-        document = {"version": VERSION, "places": [vars(p) for p in places]}
+        self.complete_until = {p: t for p, t in self.complete_until.items() if now_seconds - t <= KEPT_SECONDS}
+        document = {
+            "version": VERSION,
+            "complete_until": self.complete_until,
+            "places": [vars(p) for p in places],
+        }
         hidden = self._file.with_name(f".{self._file.name}.tmp")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,15 +165,15 @@ class Places:
                 "What was landed since the last time will be landed again, and removed as duplicates"
             ) from None
 
-
-def _loaded(file: Path) -> list[Place]:
-    try:
-        document: Any = json.loads(file.read_text(encoding="utf-8"))
-        if document["version"] != VERSION:
-            raise ValueError(f"version {document['version']} is not {VERSION}")
-        return [Place(**place) for place in document["places"]]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        log.warning("%s cannot be understood (%s): all logs are read from their beginning again", file, error)
-        return []
+    def _load(self) -> None:
+        try:
+            document: Any = json.loads(self._file.read_text(encoding="utf-8"))
+            if document["version"] != VERSION:
+                raise ValueError(f"version {document['version']} is not {VERSION}")
+            places = [Place(**place) for place in document["places"]]
+            self.complete_until = {path: float(time) for path, time in document["complete_until"].items()}
+            self._known = dict.fromkeys(places)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("%s cannot be understood (%s): all logs are read from their beginning again", self._file, error)

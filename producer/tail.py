@@ -40,18 +40,15 @@ class Tail:
 
     :param path: where it is, or was last; names its lines.
     :param place: from where it is read on, all before it being landed; ``None``: from its beginning.
-    :param seen_at: when the path was seen to lead to it, in seconds since the epoch.
     :param changed_at: when it was seen to change, on the monotonic clock.
     """
 
-    def __init__(
-        self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, *, seen_at: float, changed_at: float
-    ) -> None:
+    def __init__(self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, changed_at: float) -> None:
         self.path, self.opened = path, opened
         self.place = self.read_up_to = place
         """Landed and published up to here, and read up to here."""
         self.seen: Signature | None = None
-        self.seen_at, self.changed_at = seen_at, changed_at
+        self.changed_at = changed_at
         self.landed_rest: Block | None = None
         self._settings = settings
         self._source = source_text(path)
@@ -69,6 +66,11 @@ class Tail:
         """Whether all lines that were read are published."""
         return self.place == self.read_up_to
 
+    @property
+    def has_open_line(self) -> bool:
+        """Whether there is a last line without newline that is not landed."""
+        return self.reader.rest not in (None, self.landed_rest)
+
     def rewind(self) -> None:
         """Read again what was read beyond the last whole line."""
         offset = 0 if self.read_up_to is None else self.read_up_to.offset
@@ -83,7 +85,7 @@ class Tail:
             return True
         return self.read_up_to is not None and not self.read_up_to.is_in(self.opened)
 
-    def place_after(self, block: Block) -> Place | None:
+    def place_after(self, block: Block, now_seconds: float) -> Place | None:
         """The place after ``block``, or ``None`` if no line ends there."""
         if not block.data.endswith(b"\n") or self.parser.fingerprint is None:
             return None
@@ -92,4 +94,4 @@ class Tail:
         if head is None or tail is None:
             return None
         found = self._settings.site, self.parser.fingerprint, self.parser.parser
-        return Place(*found, offset, head, tail, str(self.path), self.seen_at)
+        return Place(*found, offset, head, tail, str(self.path), now_seconds)

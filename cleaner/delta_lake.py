@@ -50,11 +50,10 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     if not any(d.file.rows for d in taken):
         return figures + [figures_of(d) for d in taken]
 
-    rows = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules).persist()
-    contents = summary(rows)
+    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules).persist()
+    contents = summary(kept)
     ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
-    if contents.has_unidentified:
-        rows = rows.transform(identified)
+    rows = kept.transform(identified) if contents.has_unidentified else kept
     if contents.has_rejected:
         insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",))
     if contents.hours:
@@ -62,7 +61,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
         insert_new(merged_rows(spark, lake, taken, ranges).transform(enriched), lake.delta, IDENTITY, ranges)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
-    rows.unpersist()
+    kept.unpersist()
     return figures
 
 
@@ -76,13 +75,14 @@ def unique(requests: DataFrame) -> DataFrame:
 def identified(rows: DataFrame) -> DataFrame:
     """Checked ``rows``, those that came without an id with one.
 
-    It is made from the delivery, the row's content and its number among its equals there: the same again whenever the
-    delivery is read again.
+    It is made from the file's name, the row's content and its number among its equals there: the same again whenever
+    the file is read again.
     """
     content = F.to_json(F.struct(*LANDED.names))
     equals = Window.partitionBy("landed_file", "content").orderBy("landed_file")
     number = F.row_number().over(equals).cast("string")
-    own_id = F.sha2(F.concat_ws("\n", "landed_file", "content", number), 256)
+    name = F.regexp_replace("landed_file", r"/\d+$", "")
+    own_id = F.sha2(F.concat_ws("\n", name, "content", number), 256)
     without = rows.where(F.col("event_id").isNull()).withColumn("content", content)
     return rows.where(F.col("event_id").isNotNull()).unionByName(without.withColumn("event_id", own_id).drop("content"))
 
@@ -201,7 +201,7 @@ def _added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: in
 
 def figures_of(delivery: Delivery) -> FileFigures:
     """A taken delivery's figures before its rows are found. It has as many as the check read, whatever Spark read."""
-    return FileFigures(delivery.landed_file, delivery.file.path.name, delivery.file.rows, 0, 0, 0)
+    return FileFigures(delivery.landed_file, delivery.file.path.name, delivery.file.rows, 0, 0, 0, stamp=delivery.stamp)
 
 
 def refused_figures(delivery: Delivery) -> FileFigures:
@@ -209,5 +209,5 @@ def refused_figures(delivery: Delivery) -> FileFigures:
     reason = f"file refused: {delivery.file.refused}"
     return FileFigures(
         landed_file=delivery.landed_file, name=delivery.file.path.name, rows=1, merged=0, duplicates=0, quarantined=1,
-        reasons={reason: 1}, refused=delivery.file.refused,
+        reasons={reason: 1}, refused=delivery.file.refused, stamp=delivery.stamp,
     )  # fmt: skip

@@ -21,6 +21,7 @@ class Delivery:
 
     landed_file: str
     file: LandedFile
+    stamp: str = ""
 
 
 def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cleaner.retire import retire_files
 from lakehouse.errors import IdentityError
-from lakehouse.lake import Lake, waiting_files
+from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
@@ -33,7 +33,7 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds):
-        pending = ledger.deliveries(path.name for path in waiting_files(lake.landing))
+        pending = ledger.deliveries(waiting_files(lake.landing))
         if not pending and not ledger.path.exists():
             return 0
         with ledger.run(JOB) as run:
@@ -71,13 +71,14 @@ def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[lis
     batch: list[Delivery] = []
     for name, landed_file in pending.items():
         try:
+            stamp = file_stamp(lake.landing / name)
             checked = check(lake.landing / name)
         except OSError as error:
             log.warning("%s cannot be read now and is left for the next run: %s", name, error)
             continue
         if checked.refused:
             log.warning("%s is refused and goes to quarantine/_files/: %s", name, checked.refused)
-        batch.append(Delivery(landed_file, checked))
+        batch.append(Delivery(landed_file, checked, stamp or ""))
         if sum(d.file.rows for d in batch) >= max_rows:
             yield batch
             batch = []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lakehouse.arrivals import Arrivals
-from lakehouse.lake import Lake, waiting_files
+from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
 
 log = logging.getLogger("cleaner.retire")
@@ -22,10 +22,8 @@ def retire_files(lake: Lake, ledger: Ledger) -> int:
     waiting = ledger.waiting_to_retire()
     if not waiting:
         return 0
-    present = {path.name for path in waiting_files(lake.landing)}
     archived = Arrivals(lake.checkpoint("archive")).archived_names(lake.landing)
-    gone = [f for f in waiting if f.refused or f.name in archived or f.name not in present]
-    return _retire(lake, ledger, gone)
+    return _retire(lake, ledger, [f for f in waiting if f.refused or f.name in archived or not _is_there(lake, f)])
 
 
 def retire_old_files(lake: Lake, ledger: Ledger, *, days: int, now: datetime) -> int:
@@ -42,24 +40,31 @@ def _retire(lake: Lake, ledger: Ledger, files: list[FileFigures]) -> int:
         return 0
     ledger.retire(f.landed_file for f in files)
     for file in files:
-        path = lake.landing / file.name
-        if file.refused:
-            _keep_aside(path, lake.refused_files / file.landed_file)
-        else:
-            path.unlink(missing_ok=True)
+        if _is_there(lake, file):
+            _remove(lake, file)
     log.debug("retired %d landed files", len(files))
     return len(files)
 
 
-def _keep_aside(path: Path, kept: Path) -> None:
+def _is_there(lake: Lake, file: FileFigures) -> bool:
+    """Whether the very file that was merged is still in the landing folder, and not another under its name."""
+    return file_stamp(lake.landing / file.name) == file.stamp
+
+
+def _remove(lake: Lake, file: FileFigures) -> None:
+    path = lake.landing / file.name
+    if not file.refused:
+        path.unlink()
+        return
+    kept = lake.refused_files / file.landed_file.replace("/", ".delivery-")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        path.replace(kept)
+    path.replace(kept)
 
 
 def _age_days(path: Path, now: datetime) -> float:
+    """How long the file has been here: by its change time, for a moved or copied file may keep an old modification time."""
     try:
-        landed_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        landed_at = datetime.fromtimestamp(path.stat().st_ctime, UTC)
     except FileNotFoundError:
         return 0
     return (now - landed_at).total_seconds() / 86_400

@@ -51,20 +51,22 @@ def stream(
 ) -> None:
     """Archive every landed row in logs/ and keep the running figures in metrics/streaming/, until stopped.
 
-    SIGTERM or Ctrl-C stops after the current batch; the next start goes on from there.
+    SIGTERM or Ctrl-C stops after the current batch (with --once at once); the next start goes on from there.
     """
     with reporting_errors():
         settings = begin("consumer", conf, "consumer/consumer.log")
         from consumer.streaming import stream as run
         from consumer.streaming import stream_once
+        from lakehouse.session import spark_session
 
-        spark = _session(settings, "stream")
-        stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
+        spark = spark_session(settings, "stream", is_driver_ours=True)
+        # Signals after the session, which takes Ctrl-C for itself.
         try:
             if once:
+                end_on_sigterm()
                 stream_once(spark, settings)
             else:
-                run(spark, settings, stop)
+                run(spark, settings, stop_on_signals())
         finally:
             spark.stop()
 

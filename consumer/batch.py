@@ -44,6 +44,9 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
         change = find_change(lake, ledger)
         if change is None:
             log.info("nothing to do: delta/ has not changed since the last run")
+            # Said again by each run: the ledger forgets old ones.
+            known = {name: ledger.last_figure(JOB, name) for name in ("delta_id", "delta_version")}
+            run.figures |= {name: value for name, value in known.items() if value is not None}
             return set()
         days = change.days
         if days is None or days:

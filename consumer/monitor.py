@@ -35,7 +35,7 @@ def status(settings: Settings, now: datetime) -> Status:
     """How the pipeline is doing at ``now`` (UTC)."""
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     landed = _arrival_times(lake.landing)
-    unmerged = set(ledger.deliveries(landed))
+    unmerged = set(ledger.deliveries(lake.landing / name for name in landed))
     unarchived = set(landed) - _done_with(lake)
     arrivals = [arrived for arrived, _ in landed.values()]
     if first_merged_at := ledger.first_merged_at():

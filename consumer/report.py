@@ -43,7 +43,7 @@ def report(settings: Settings) -> Report:
         ips=_top(lake.metrics(top_mode, "ip"), "ip"),
         reasons=ledger.reasons(),
         identity=_recounted(settings, ledger),
-        waiting=len(ledger.deliveries(path.name for path in waiting_files(lake.landing))),
+        waiting=len(ledger.deliveries(waiting_files(lake.landing))),
         stale=_staleness(lake, ledger),
         visitor_error=1.04 / 2 ** (settings.stream.sketch_lg_k / 2),
     )

@@ -31,7 +31,8 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         watcher = ProgressWatcher(Ledger(settings.lake.ledger))
         try:
-            while not stop.wait(POLL_SECONDS):
+            while not stop.is_set():
+                time.sleep(POLL_SECONDS)  # not stop.wait(): the handler that sets it runs in this very thread
                 watcher.record(queries)
                 for query in queries:
                     _raise_if_failed(query)

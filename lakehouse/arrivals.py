@@ -10,29 +10,23 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lakehouse.lake import waiting_files
+from lakehouse.lake import file_stamp, waiting_files
 from lakehouse.landed import LandedFile, check
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One arrival of a landed file. Its inode, size and modification time tell it from another under the same name."""
+    """One arrival of a landed file. Its stamp tells it from another under the same name."""
 
     seq: int
     name: str
-    inode: int
-    size: int
-    mtime_ns: int
+    stamp: str
     rows: int
     refused: str | None = None
 
     def is_file(self, path: Path) -> bool:
         """Whether ``path`` is still the file that arrived."""
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return False
-        return (found.st_ino, found.st_size, found.st_mtime_ns) == (self.inode, self.size, self.mtime_ns)
+        return file_stamp(path) == self.stamp
 
 
 class Arrivals:
@@ -102,8 +96,8 @@ class Arrivals:
 def _arrival(seq: int, path: Path) -> Arrival | None:
     """Check a landed file and number it; ``None`` if it cannot be read just now and must be tried again."""
     try:
-        found = path.stat()
+        stamp = file_stamp(path)
         landed: LandedFile = check(path)
     except OSError:
         return None
-    return Arrival(seq, path.name, found.st_ino, found.st_size, found.st_mtime_ns, landed.rows, landed.refused)
+    return None if stamp is None else Arrival(seq, path.name, stamp, landed.rows, landed.refused)

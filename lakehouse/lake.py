@@ -75,7 +75,25 @@ class Lake:
 
 
 def waiting_files(landing: Path) -> list[Path]:
-    """The landed files, oldest name first. Hidden and ``_`` files are not landed yet, or not batches."""
+    """The landed files, oldest name first. Hidden and ``_`` files are not landed yet, or not batches.
+
+    A name that is not UTF-8 cannot be written down in any table: such a file is left alone until it is renamed.
+    """
     if not landing.is_dir():
         return []
-    return sorted(p for p in landing.iterdir() if not p.name.startswith((".", "_")) and p.is_file())
+    files = (p for p in landing.iterdir() if not p.name.startswith((".", "_")) and p.is_file())
+    return sorted(p for p in files if has_utf8_name(p))
+
+
+def has_utf8_name(path: Path) -> bool:
+    """Whether the file's name is text."""
+    return not any("\ud800" <= character <= "\udfff" for character in path.name)
+
+
+def file_stamp(path: Path) -> str | None:
+    """What tells a file from another under the same name; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"

@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # What a column of a landed Parquet file may be, by its Arrow type's name.
 _TEXT = frozenset({"string", "large_string", "string_view"})
-_TIME = frozenset({"timestamp[us, tz=UTC]", "timestamp[ms, tz=UTC]"})
+_TIME = frozenset({"timestamp[us, tz=UTC]"})
+# What every reader of the lake can read; Parquet has more.
+CODECS = frozenset({"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"})
+ENCODINGS = frozenset({
+    "PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY", "BIT_PACKED", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY",
+    "DELTA_LENGTH_BYTE_ARRAY",
+})  # fmt: skip
 ALLOWED_TYPES = {
     "event_id": _TEXT, "timestamp": _TIME, "ip": _TEXT, "user": _TEXT, "method": _TEXT, "path": _TEXT, "query": _TEXT,
     "protocol": _TEXT, "status": frozenset({"int32"}), "bytes": frozenset({"int64"}), "referer": _TEXT, "agent": _TEXT,
     "site": _TEXT, "source": _TEXT, "source_offset": frozenset({"int64"}), "ingested_at": _TIME, "raw": _TEXT,
 }  # fmt: skip
 JSON_SUFFIXES = frozenset({".json", ".ndjson", ".jsonl"})
+UNOPENABLE = frozenset(":\\")
 BATCH_ROWS = 16_384
 CHUNK_BYTES = 1 << 20
 
@@ -43,8 +51,8 @@ def check(path: Path) -> LandedFile:
 
     :raises OSError: the file cannot be opened or read now; that says nothing about its content, so try again later.
     """
-    if ":" in path.name:
-        return LandedFile(path, 0, "a colon in its name, which Spark cannot open: rename it and land it again")
+    if set(path.name) & UNOPENABLE:
+        return LandedFile(path, 0, "a colon or backslash in its name, which Spark cannot open: land it under another")
     if path.suffix in JSON_SUFFIXES:
         return _check_json(path)
     if path.suffix == ".parquet":
@@ -60,10 +68,13 @@ def _check_parquet(path: Path) -> LandedFile:
     with path.open("rb") as handle:
         try:
             parquet = pq.ParquetFile(handle)
-            refused = _wrong_columns(parquet.schema_arrow)
+            refused = _wrong_columns(parquet.schema_arrow) or _wrong_storage(parquet.metadata)
             if refused:
                 return LandedFile(path, 0, refused)
-            rows = sum(batch.num_rows for batch in parquet.iter_batches(batch_size=BATCH_ROWS))
+            rows = 0
+            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+                batch.validate(full=True)  # text that is not UTF-8, for one
+                rows += batch.num_rows
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -84,6 +95,17 @@ def _wrong_columns(schema: "pa.Schema") -> str | None:
     if "event_id" not in schema.names:
         problems.append("column 'event_id' is missing")
     return "; ".join(problems) or None
+
+
+def _wrong_storage(metadata: "pq.FileMetaData") -> str | None:
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            if column.compression not in CODECS:
+                return f"compressed with {column.compression}, expected {', '.join(sorted(CODECS))}"
+            if unknown := set(column.encodings) - ENCODINGS:
+                return f"encoded with {', '.join(sorted(unknown))}, which not every reader knows"
+    return None
 
 
 def _check_json(path: Path) -> LandedFile:

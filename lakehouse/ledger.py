@@ -1,21 +1,24 @@
 """The ledger: one row per run of a job, and one per landed file with where its rows went. SQLite, no JVM.
 
 A *delivery* is one arrival of a landed file. Its name is the file's; when a file that was already retired arrives again
-under the same name, the next delivery is ``name#2``, so that each arrival is counted by itself.
+under the same name, the next delivery is ``name/2`` (no file is called so), so that each arrival is counted by itself.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import PipelineError
+from lakehouse.lake import file_stamp
 
 DDL = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
     run_id INTEGER PRIMARY KEY, job TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, exit_code INTEGER,
     figures TEXT NOT NULL DEFAULT '{}');
@@ -23,14 +26,14 @@ CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job, run_id);
 CREATE TABLE IF NOT EXISTS files (
     landed_file TEXT PRIMARY KEY, name TEXT NOT NULL, run_id INTEGER NOT NULL, rows INTEGER NOT NULL,
     merged INTEGER NOT NULL, duplicates INTEGER NOT NULL, quarantined INTEGER NOT NULL, reasons TEXT NOT NULL,
-    refused TEXT, merged_at TEXT NOT NULL, retired_at TEXT);
+    refused TEXT, stamp TEXT NOT NULL, merged_at TEXT NOT NULL, retired_at TEXT);
 CREATE INDEX IF NOT EXISTS files_by_name ON files (name);
 CREATE INDEX IF NOT EXISTS files_waiting ON files (landed_file) WHERE retired_at IS NULL;
 CREATE TABLE IF NOT EXISTS queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
+COMMIT;
 """
-EMPTY = "file::memory:"
 BUSY_SECONDS = 30
-IDLE_RUNS_KEPT = 1000
+RUNS_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class FileFigures:
     """Where the rows of one delivery went: ``rows = merged + duplicates + quarantined``.
 
     ``refused`` is the reason why the whole file was refused; it then counts as one row and one quarantined row.
+    ``stamp`` is ``lake.file_stamp`` of the file that was merged.
     """
 
     landed_file: str
@@ -48,6 +52,7 @@ class FileFigures:
     quarantined: int
     reasons: dict[str, int] = field(default_factory=dict)
     refused: str | None = None
+    stamp: str = field(default="", compare=False)
 
     @property
     def is_balanced(self) -> bool:
@@ -97,33 +102,41 @@ class Ledger:
                     "UPDATE runs SET ended_at = ?, exit_code = ?, figures = ? WHERE run_id = ?",
                     (now_text(), run.exit_code, json.dumps(run.figures), run.run_id),
                 )
-                db.execute("DELETE FROM runs WHERE job = ? AND run_id <= ? - ?", (job, run.run_id, IDLE_RUNS_KEPT))
+                db.execute(
+                    "DELETE FROM runs WHERE job = :job"
+                    " AND run_id < (SELECT run_id FROM runs WHERE job = :job ORDER BY run_id DESC LIMIT 1 OFFSET :kept)"
+                    " AND run_id <> (SELECT max(run_id) FROM runs WHERE job = :job AND exit_code = 0)",
+                    {"job": job, "kept": RUNS_KEPT},
+                )
 
     def record_files(self, run: Run, figures: Iterable[FileFigures]) -> None:
         """Record where the rows of these deliveries went, all or none."""
         merged_at = now_text()
         rows = [
             (f.landed_file, f.name, run.run_id, f.rows, f.merged, f.duplicates, f.quarantined,
-             json.dumps(f.reasons), f.refused, merged_at)
+             json.dumps(f.reasons), f.refused, f.stamp, merged_at)
             for f in figures
         ]  # fmt: skip
         with self._writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO files (landed_file, name, run_id, rows, merged, duplicates, quarantined,"
-                " reasons, refused, merged_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " reasons, refused, stamp, merged_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
-    def deliveries(self, names: Iterable[str]) -> dict[str, str]:
-        """Of the files now in the landing folder, those not merged yet: name to delivery name, in the given order."""
+    def deliveries(self, files: Iterable[Path]) -> dict[str, str]:
+        """Of the files now in the landing folder, those not merged yet: name to delivery name, in the given order.
+
+        A file is another delivery than the last one under its name if that was retired, or if it is another file.
+        """
         pending = {}
         with self._reading() as db:
-            for name in names:
-                count, retired = db.execute(
-                    "SELECT count(*), count(retired_at) FROM files WHERE name = ?", (name,)
-                ).fetchone()
-                if count == retired:
-                    pending[name] = name if count == 0 else f"{name}#{count + 1}"
+            for path in files:
+                known = db.execute(
+                    "SELECT retired_at, stamp FROM files WHERE name = ? ORDER BY merged_at, rowid", (path.name,)
+                ).fetchall()
+                if not known or known[-1][0] is not None or known[-1][1] != file_stamp(path):
+                    pending[path.name] = f"{path.name}/{len(known) + 1}" if known else path.name
         return pending
 
     def waiting_to_retire(self) -> list[FileFigures]:
@@ -169,16 +182,12 @@ class Ledger:
             ).fetchall()
         return {key: int(count) for key, count in rows}
 
-    def last_runs(self, *, is_ended: bool = False) -> dict[str, dict[str, Any]]:
-        """The last run of each job: run_id, started_at, ended_at, exit_code, figures.
-
-        :param is_ended: leave out runs that go on (or were killed).
-        """
-        ended = "WHERE ended_at IS NOT NULL" if is_ended else ""
+    def last_runs(self) -> dict[str, dict[str, Any]]:
+        """The last run of each job: run_id, started_at, ended_at (null while it goes on), exit_code, figures."""
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT job, run_id, started_at, ended_at, exit_code, figures FROM runs"
-                f" WHERE run_id IN (SELECT max(run_id) FROM runs {ended} GROUP BY job) ORDER BY job"
+                "SELECT job, run_id, started_at, ended_at, exit_code, figures FROM runs"
+                " WHERE run_id IN (SELECT max(run_id) FROM runs GROUP BY job) ORDER BY job"
             ).fetchall()
         names = ("run_id", "started_at", "ended_at", "exit_code")
         return {r[0]: dict(zip(names, r[1:5], strict=True)) | {"figures": json.loads(r[5])} for r in rows}
@@ -224,25 +233,35 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connect(f"{self.path.absolute().as_uri()}?mode=rwc")) as db:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        with self._connected(f"{self.path.absolute().as_uri()}?mode=rwc") as db:
+            if not _has_tables(db):
                 db.executescript(DDL)
             with db:
                 yield db
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        uri = f"{self.path.absolute().as_uri()}?mode=ro" if self.path.exists() else EMPTY
-        with closing(self._connect(uri)) as db:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                yield db
-                return
-        with closing(self._connect(EMPTY)) as db:
-            db.executescript(DDL)
+        with ExitStack() as stack:
+            db = None
+            if self.path.exists():
+                # A reader that may write can also finish what a killed writer left behind.
+                mode = "rw" if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK) else "ro"
+                db = stack.enter_context(self._connected(f"{self.path.absolute().as_uri()}?mode={mode}"))
+            if db is None or not _has_tables(db):
+                db = stack.enter_context(self._connected("file::memory:"))
+                db.executescript(DDL)
             yield db
 
-    def _connect(self, uri: str) -> sqlite3.Connection:
+    @contextmanager
+    def _connected(self, uri: str) -> Iterator[sqlite3.Connection]:
         try:
-            return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as db:
+                yield db
         except sqlite3.Error as error:
-            raise PipelineError(f"{self.path}: the ledger cannot be opened: {error}; check its permissions") from None
+            raise PipelineError(
+                f"{self.path}: the ledger cannot be used: {error}; see to its permissions and the disk's space"
+            ) from error
+
+
+def _has_tables(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'queries'").fetchone()[0])

@@ -4,6 +4,7 @@ import logging
 import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 MAX_BYTES = 10_000_000
@@ -31,15 +32,17 @@ class SafeFormatter(logging.Formatter):
         record.message = printable(record.message)
         return super().formatMessage(record)
 
+    def formatException(self, ei: Any) -> str:
+        """Format a traceback, each of its lines escaped."""
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
-def configure(program: str, log_file: Path | None, *, is_verbose: bool = False) -> None:
+
+def configure(program: str, log_file: Path | None) -> None:
     """Send the program's log to standard error and, rotated, to ``log_file``.
 
     :param program: the logger's name, e.g. ``producer``.
     :param log_file: made with its folders; ``None`` for the terminal alone.
-    :param is_verbose: debug messages too.
     """
-    level = logging.DEBUG if is_verbose else logging.INFO
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,4 +51,4 @@ def configure(program: str, log_file: Path | None, *, is_verbose: bool = False) 
         handler.setFormatter(SafeFormatter(FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     for name in (program, "lakehouse"):
-        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).setLevel(logging.INFO)

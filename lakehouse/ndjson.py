@@ -8,7 +8,7 @@ from lakehouse.schema import LANDED
 
 _CORRUPT = "_corrupt"
 _TIMES = frozenset(f.name for f in LANDED if isinstance(f.dataType, T.TimestampType))
-# Times are read as text and converted: a time that is none becomes null and not a broken line.
+# Times are read as text and converted, so that one that is none leaves the other fields readable.
 _JSON = T.StructType(
     [T.StructField(f.name, T.StringType() if f.name in _TIMES else f.dataType) for f in LANDED]
     + [T.StructField(_CORRUPT, T.StringType())]
@@ -48,6 +48,9 @@ def _is_broken() -> Column:
     keys = F.json_object_keys("json")
     unknown = F.size(F.array_except(keys, F.array(*(F.lit(n) for n in LANDED.names)))) > 0
     has_wrong_type = F.col(f"line.{_CORRUPT}").isNotNull()
+    for name in _TIMES:
+        time = F.col(f"line.{name}")
+        has_wrong_type |= time.isNotNull() & F.try_to_timestamp(time).isNull()
     return ~_is_one_value() | keys.isNull() | F.col("line").isNull() | has_wrong_type | unknown
 
 

@@ -3,6 +3,8 @@
 A rule is a ``Column`` that yields a reason or null; a row's reasons are an array. A row with none is accepted.
 """
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -14,7 +16,11 @@ TEXT_COLUMNS = ("ip", "user", "method", "path", "query", "protocol", "referer", 
 BLANK_LINE = "blank line"
 UNPARSABLE = "line does not parse"
 IN_THE_FUTURE = "timestamp in the future"
-NEGATIVE_BYTES = "bytes below zero"
+BYTES_RANGE = "bytes out of range"
+
+# Beyond these nothing is real, and sums and intervals would overflow.
+LATEST = date(2200, 1, 1)
+MAX_BYTES = 2**50
 
 
 def cleaned(text: Column) -> Column:
@@ -61,13 +67,15 @@ def _missing(rules: Rules) -> list[Column]:
 
 
 def _out_of_range(rules: Rules) -> list[Column]:
-    ahead = F.col("ingested_at") + F.make_dt_interval(secs=F.lit(float(rules.future_seconds)))
+    tolerance = F.make_dt_interval(secs=F.lit(float(rules.future_seconds)))
+    ingested_at = F.when(F.to_date("ingested_at") < F.lit(LATEST), F.col("ingested_at"))
+    is_ahead = (F.col("event_date") >= F.lit(LATEST)) | (F.col("timestamp") > ingested_at + tolerance)
     earliest, status = F.lit(rules.earliest), F.col("status")
     return [
-        F.when(F.col("timestamp") > ahead, IN_THE_FUTURE),
+        F.when(is_ahead, IN_THE_FUTURE),
         F.when(F.col("event_date") < earliest, f"timestamp before {rules.earliest}"),
         F.when(
             ~status.between(rules.status_min, rules.status_max), f"status outside {rules.status_min}-{rules.status_max}"
         ),
-        F.when(F.col("bytes") < 0, NEGATIVE_BYTES),
+        F.when(~F.col("bytes").between(0, MAX_BYTES), BYTES_RANGE),
     ]

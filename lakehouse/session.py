@@ -37,14 +37,15 @@ STATIC_CONF = {
 }
 
 
-def spark_session(settings: Settings, app_name: str) -> SparkSession:
+def spark_session(settings: Settings, app_name: str, *, is_driver_ours: bool = False) -> SparkSession:
     """A session by ``settings.spark``.
 
+    :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server, for streaming queries.
     :raises EngineError: no Java, no Delta JARs, or a Connect server that does not answer; says what to do.
     """
     spark = settings.spark
     conf = SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
-    if spark.remote:
+    if spark.remote and not is_driver_ours:
         return _remote_session(spark.remote, conf)
     _require_java()
     _require_delta_jars()

@@ -133,7 +133,7 @@ class Maintain(Group):
     """Thresholds of ``cleaner maintain``."""
 
     small_files: Annotated[int, Field(ge=2)] = 8
-    vacuum_hours: Annotated[float, Field(ge=0)] = 168
+    vacuum_hours: Positive = 168
     logs_days: Positive = 30
     landed_days: Positive = 7
 

@@ -33,7 +33,10 @@ def spark() -> "Iterator[SparkSession]":
 
     # Tests are over before the second compiler's work pays off.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+    # Compiling a query costs more than running it on a handful of rows.
     conf = {
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.driver.memory": "1500m",
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",

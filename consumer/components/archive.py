@@ -10,7 +10,7 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.landed_source import LandedSource
 from lakehouse.arrivals import Arrival, Arrivals
-from lakehouse.lake import Lake, waiting_files
+from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.landed import check
 from lakehouse.ndjson import landed_rows
 from lakehouse.schema import ARCHIVED
@@ -71,8 +71,7 @@ def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
     known: list[Arrival] = []
     for path in waiting_files(lake.landing):
         if path.name in names:
-            found, rows = path.stat(), check(path).rows
-            known.append(Arrival(len(known) + 1, path.name, found.st_ino, found.st_size, found.st_mtime_ns, rows))
+            known.append(Arrival(len(known) + 1, path.name, file_stamp(path) or "", check(path).rows))
     log.warning(
         "the archive's checkpoint is gone: going on after batch %d of logs/, with %d landed files already in it",
         max(batches), len(known),

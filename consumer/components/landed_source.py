@@ -64,7 +64,11 @@ class LandedStreamReader(DataSourceStreamReader):
         """The rows of the partition's files, in SOURCE's columns."""
         assert isinstance(partition, LandedFiles)
         for name in partition.names:
-            yield from _rows(self.landing / name)
+            try:
+                yield from _rows(self.landing / name)
+            except FileNotFoundError:
+                # Gone by somebody's hand after it was numbered. To fail would stop the stream for ever.
+                logging.getLogger("consumer.archive").error("%s has vanished before it was archived", name)
 
 
 class LandedSource(DataSource):

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from cleaner.maintain import archived_files, maintain
@@ -102,7 +103,7 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
 ) -> None:
     eager = unpack_settings(
         settings.model_dump(mode="json")
-        | {"maintain": {"small_files": 3, "vacuum_hours": 0, "logs_days": 1, "landed_days": 1}},
+        | {"maintain": {"small_files": 3, "vacuum_hours": 1, "logs_days": 1, "landed_days": 1}},
         "test",
     )
     maintain(settings, no_session, datetime.now(UTC))  # nothing there: nothing to do
@@ -115,6 +116,9 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
         merge(settings, lambda: spark)
     assert len(partition_files(lake.merged)) == 3
     before = sorted(spark.read.format("delta").load(str(lake.merged)).collect())
+    orphan = lake.merged / "event_date=2024-05-17" / "part-of-a-killed-writer.snappy.parquet"
+    orphan.write_bytes(b"x")
+    os.utime(orphan, (0, 0))
     metadata = lake.logs / "_spark_metadata"
     metadata.mkdir(parents=True)
     for name in ("part-old", "part-named", "part-new"):
@@ -131,15 +135,16 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     maintain(eager, lambda: spark, in_two_days)
     assert [day for day, _ in partition_files(lake.merged)] == [DAY]
     assert sorted(spark.read.format("delta").load(str(lake.merged)).collect()) == before
-    files = list(lake.merged.glob("event_date=*/*.parquet"))
-    assert len(files) == 1
-    minutes = [row.timestamp.minute for row in spark.read.parquet(str(files[0])).collect()]
+    assert not orphan.exists()
+    (compacted,) = DeltaTable(str(lake.merged)).file_uris()
+    minutes = [row.timestamp.minute for row in spark.read.parquet(compacted).collect()]
     assert minutes == [5, 6, 7]
     assert (lake.refused_files / "bad.parquet").read_bytes() == b"not Parquet"
     assert sorted(p.name for p in lake.logs.glob("part-*")) == ["part-named", "part-new"]
     assert list(lake.landing.iterdir()) == []
     figures = Ledger(lake.ledger).last_runs()["maintain"]["figures"]
     assert (figures["archive_files"], figures["landed_files"]) == (1, 3)
+    assert figures["vacuumed"] >= 1
     # OPTIMIZE moved rows, it did not change any: batch has nothing to do for these days.
     refresh(settings, lambda: spark)
     maintain(eager, no_session, in_two_days)

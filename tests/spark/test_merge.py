@@ -250,7 +250,6 @@ def test_file_names_are_names_and_never_patterns(run: Callable[[], int], lake: L
         "é'\"`.json",
         "#2.json",
         "q?*.parquet",
-        "\\\\.json",
     ]
     for number, name in enumerate(names):
         write = land_json if name.endswith(".json") else land_parquet

@@ -75,9 +75,12 @@ def test_a_line_that_is_no_landed_row_has_itself_as_raw(spark: SparkSession, lin
         ("", None),
     ],
 )
-def test_a_time_that_is_none_becomes_null(spark: SparkSession, time: str, expected: datetime | None) -> None:
-    row = read(spark, json.dumps({"event_id": "e", "timestamp": time}))
-    assert (row["timestamp"], row["raw"]) == (expected, None)
+def test_a_time_that_is_none_becomes_null_and_its_line_is_kept(
+    spark: SparkSession, time: str, expected: datetime | None
+) -> None:
+    line = json.dumps({"event_id": "e", "timestamp": time})
+    row = read(spark, line)
+    assert (row["event_id"], row["timestamp"], row["raw"]) == ("e", expected, None if expected else line)
 
 
 def test_rows_that_are_not_json_pass_unchanged(spark: SparkSession) -> None:

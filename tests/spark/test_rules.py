@@ -49,9 +49,12 @@ def reasons(spark: SparkSession, row: dict[str, Any], rules: Rules = RULES) -> l
         (landed(status=100), []),
         (landed(status=599), []),
         (landed(status=99), ["status outside 100-599"]),
-        (landed(status=600, bytes=-1), ["status outside 100-599", "bytes below zero"]),
+        (landed(status=600, bytes=-1), ["status outside 100-599", "bytes out of range"]),
         (landed(bytes=0), []),
-        (landed(bytes=2**62), []),
+        (landed(bytes=2**50), []),
+        (landed(bytes=2**50 + 1), ["bytes out of range"]),
+        (landed(timestamp=datetime(9999, 12, 31, 23, 30, tzinfo=UTC), ingested_at=None), ["timestamp in the future"]),
+        (landed(ingested_at=datetime(9999, 12, 31, 23, 30, tzinfo=UTC)), []),
     ],
 )  # fmt: skip
 def test_a_row_is_rejected_with_every_reason_against_it(

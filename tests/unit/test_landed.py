@@ -90,7 +90,7 @@ def test_a_character_across_two_blocks_is_no_fault(tmp_path: Path) -> None:
     assert (check(tmp_path / "a.json").rows, check(tmp_path / "a.json").refused) == (1, None)
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a", "a.parquet.gz", "a:b.json"])
+@pytest.mark.parametrize("name", ["a.csv", "a", "a.parquet.gz", "a:b.json", "a\\b.json"])
 def test_other_kinds_and_names_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("x")
     assert check(tmp_path / name).refused is not None

@@ -1,7 +1,12 @@
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import PipelineError
+from lakehouse.lake import file_stamp
 from lakehouse.ledger import FileFigures, Ledger, Run
 
 
@@ -15,26 +20,62 @@ B = FileFigures("b", "b", rows=1, merged=0, duplicates=0, quarantined=1, reasons
 
 
 def test_a_missing_ledger_reads_as_an_empty_one_and_is_not_made(ledger: Ledger) -> None:
-    assert ledger.deliveries(["a"]) == {"a": "a"}
+    assert ledger.deliveries([Path("a")]) == {"a": "a"}
     assert (ledger.last_runs(), ledger.queries(), ledger.reasons(), ledger.waiting_to_retire()) == ({}, {}, {}, [])
     assert set(ledger.totals().values()) == {0}
     assert ledger.last_figure("batch", "version") is None
     assert not ledger.path.exists()
 
 
-def test_files_are_pending_until_recorded_and_again_when_they_come_back_after_they_were_retired(ledger: Ledger) -> None:
-    with ledger.run("merge") as run:
-        ledger.record_files(run, [A, B])
-    assert ledger.deliveries(["c", "a", "b"]) == {"c": "c"}
+def test_files_are_pending_until_recorded_and_again_when_they_come_back(ledger: Ledger, tmp_path: Path) -> None:
+    a, b, c = (tmp_path / name for name in "abc")
+    for path in (a, b, c):
+        path.write_text(path.name)
+
+    def merged(figures: FileFigures, path: Path) -> None:
+        with ledger.run("merge") as run:
+            ledger.record_files(run, [replace(figures, stamp=file_stamp(path) or "")])
+
+    merged(A, a)
+    merged(B, b)
+    assert ledger.deliveries([c, a, b]) == {"c": "c"}
     assert ledger.waiting_to_retire() == [A, B]
     ledger.retire(["a"])
     assert ledger.waiting_to_retire() == [B]
-    assert ledger.deliveries(["a", "b"]) == {"a": "a#2"}
-    with ledger.run("merge") as run:
-        ledger.record_files(run, [FileFigures("a#2", "a", 5, 0, 5, 0)])
-    assert ledger.deliveries(["a"]) == {}
-    ledger.retire(["a#2"])
-    assert ledger.deliveries(["a"]) == {"a": "a#3"}
+    assert ledger.deliveries([a, b]) == {"a": "a/2"}
+    merged(FileFigures("a/2", "a", 5, 0, 5, 0), a)
+    assert ledger.deliveries([a]) == {}
+    a.write_text("another file under the same name, while the last one has not been retired")
+    assert ledger.deliveries([a]) == {"a": "a/3"}
+
+
+def test_a_ledger_half_made_by_a_killed_process_is_made_whole(ledger: Ledger) -> None:
+    ledger.path.parent.mkdir()
+    with closing(sqlite3.connect(ledger.path)) as db:
+        db.execute("CREATE TABLE other (x)")
+    assert ledger.last_runs() == {}
+    with ledger.run("merge"):
+        pass
+    assert ledger.last_runs()["merge"]["exit_code"] == 0
+
+
+def test_old_runs_are_forgotten_but_never_a_jobs_last_good_one(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakehouse.ledger.RUNS_KEPT", 2)
+    with ledger.run("batch") as run:
+        run.figures["version"] = 7
+    for _ in range(5):
+        with ledger.run("merge"):
+            pass
+        with pytest.raises(ValueError, match="broken"), ledger.run("batch") as run:
+            _fail(run)
+    assert ledger.last_figure("batch", "version") == 7
+
+
+def test_a_ledger_that_is_none_is_an_error_that_names_it(ledger: Ledger) -> None:
+    ledger.path.parent.mkdir()
+    ledger.path.write_text("this is not SQLite" * 100)
+    with pytest.raises(PipelineError, match=r"ledger.sqlite: the ledger cannot be used"):
+        ledger.last_runs()
 
 
 def test_totals_and_reasons_are_sums_over_all_deliveries(ledger: Ledger) -> None:
@@ -57,7 +98,6 @@ def test_recording_a_delivery_again_replaces_it(ledger: Ledger) -> None:
 def test_a_run_is_recorded_with_its_end_exit_code_and_figures(ledger: Ledger) -> None:
     with ledger.run("batch") as run:
         assert ledger.last_runs()["batch"]["ended_at"] is None
-        assert ledger.last_runs(is_ended=True) == {}
         run.figures["version"] = 7
     last = ledger.last_runs()["batch"]
     assert (last["exit_code"], last["figures"]) == (0, {"version": 7})

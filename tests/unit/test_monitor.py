@@ -18,7 +18,7 @@ from consumer.components.health import JobStatus, Pile, QueryStatus, Status, Tab
 from consumer.components.readable import bytes_text, duration_text, safe
 from consumer.monitor import as_json, render, status
 from lakehouse.arrivals import Arrival, Arrivals
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Limits, Settings, unpack_settings
@@ -53,8 +53,9 @@ def land(lake: Lake, name: str, content: bytes = b"rows") -> None:
     (lake.landing / name).write_bytes(content)
 
 
-def figures(name: str) -> FileFigures:
-    return FileFigures(name, name, rows=1, merged=1, duplicates=0, quarantined=0)
+def figures(lake: Lake, name: str) -> FileFigures:
+    stamp = file_stamp(lake.landing / name) or ""
+    return FileFigures(name, name, rows=1, merged=1, duplicates=0, quarantined=0, stamp=stamp)
 
 
 def archive(lake: Lake, *names: str, committed: int, refused: tuple[str, ...] = ()) -> None:
@@ -62,9 +63,9 @@ def archive(lake: Lake, *names: str, committed: int, refused: tuple[str, ...] = 
     arrivals = Arrivals(lake.checkpoint("archive"))
     found = []
     for seq, name in enumerate(names, 1):
-        stat = (lake.landing / name).stat()
+        stamp = file_stamp(lake.landing / name) or ""
         reason = "not Parquet" if name in refused else None
-        found.append(Arrival(seq, name, stat.st_ino, stat.st_size, stat.st_mtime_ns, 1, reason))
+        found.append(Arrival(seq, name, stamp, 1, reason))
     arrivals.write(found)
     for folder, content in (("commits", "v1"), ("offsets", f'v1\n{{}}\n{{"seq": {committed}}}')):
         (arrivals.checkpoint / folder).mkdir()
@@ -105,7 +106,7 @@ def test_landed_files_wait_for_the_cleaner_or_the_archive_or_neither(
         land(lake, name)
     (lake.landing / "folder").mkdir()
     with ledger.run("merge") as run:
-        ledger.record_files(run, [figures("a.parquet"), figures("b.parquet")])
+        ledger.record_files(run, [figures(lake, "a.parquet"), figures(lake, "b.parquet")])
     archive(lake, "a.parquet", "b.parquet", "c.parquet", committed=1, refused=("c.parquet",))
     seen = status(settings, now() + HOUR)
     assert (seen.waiting.files, seen.waiting.bytes) == (4, 16)
@@ -118,7 +119,7 @@ def test_a_file_that_comes_again_under_a_retired_name_waits_again(
     settings: Settings, lake: Lake, ledger: Ledger
 ) -> None:
     with ledger.run("merge") as run:
-        ledger.record_files(run, [figures("a.parquet")])
+        ledger.record_files(run, [figures(lake, "a.parquet")])
         ledger.retire(["a.parquet"])
     assert status(settings, now()).unmerged == Pile()
     land(lake, "a.parquet")

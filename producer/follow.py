@@ -328,8 +328,6 @@ class Follower:
         try:
             if tail.is_rewritten(status.st_size):
                 return False
-            if tail.reader.rest is not None:
-                tail.rewind()
             tail.seen, tail.changed_at = signature_of(status), self._clock()
             for block, rows in self._rows(tail.reader, tail.parser, pool):
                 self._land(rows)
@@ -485,10 +483,8 @@ class Follower:
 
     def _land_rest(self, tail: Tail) -> None:
         """Land a last line without newline as it is. The place stays before it: should it grow, it is read again."""
-        rest = tail.reader.rest
-        if rest is not None and rest != tail.landed_rest:
-            tail.landed_rest = rest
-            self._land(tail.parser.task(rest, self._now())())
+        if tail.has_open_line:
+            self._land(tail.rest_rows(self._now()))
 
     def _land(self, rows: pl.DataFrame) -> None:
         self._lander.add(rows)

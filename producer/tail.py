@@ -3,7 +3,10 @@
 import os
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+
+import polars as pl
 
 from lakehouse.settings import Ingest
 from producer.blocks import Block, BlockReader, PlainFile
@@ -51,10 +54,11 @@ class Tail:
         self.changed_at = changed_at
         self.landed_rest: Block | None = None
         self._settings = settings
-        self._source = source_text(path)
-        known = (None, None) if place is None else (place.fingerprint, place.parser)
-        self.parser = LineParser(reading_of(self._source, settings), *known)
-        self.rewind()
+        self._reading = reading_of(source_text(path), settings)
+        offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
+        self.parser = LineParser(self._reading, *known)
+        opened.seek(offset)
+        self.reader = BlockReader(opened.read, max_line_bytes=settings.max_line_bytes, offset=offset)
 
     @property
     def identity(self) -> Identity:
@@ -71,19 +75,21 @@ class Tail:
         """Whether there is a last line without newline that is not landed."""
         return self.reader.rest not in (None, self.landed_rest)
 
-    def rewind(self) -> None:
-        """Read again what was read beyond the last whole line."""
-        offset = 0 if self.read_up_to is None else self.read_up_to.offset
-        if offset == 0:
-            self.parser = LineParser(reading_of(self._source, self._settings))
-        self.opened.seek(offset)
-        self.reader = BlockReader(self.opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
-
     def is_rewritten(self, size: int) -> bool:
         """Whether this is no longer the log that was read so far."""
         if size < self.reader.position:
             return True
+        rest = self.reader.rest
+        if rest is not None and self.opened.read_at(rest.offset, len(rest.data)) != rest.data:
+            return True
         return self.read_up_to is not None and not self.read_up_to.is_in(self.opened)
+
+    def rest_rows(self, ingested_at: datetime) -> pl.DataFrame:
+        """The row of the last line as it is now, without newline; the line may be another one when it has grown."""
+        assert self.reader.rest is not None
+        self.landed_rest = self.reader.rest
+        parser = LineParser(self._reading, self.parser.fingerprint, self.parser.parser)
+        return parser.task(self.landed_rest, ingested_at)()
 
     def place_after(self, block: Block, now_seconds: float) -> Place | None:
         """The place after ``block``, or ``None`` if no line ends there."""

@@ -743,7 +743,8 @@ class History:
         elif event == "append late":
             self._append_late(line(900 + self.number))
         elif event == "append half":
-            self._append(line(self.number)[:40])
+            self._append(b"%d is half of a line" % self.number)
+            self.number += 1
         elif event in ("poll", "wait"):
             self.logs.poll(after_seconds=0.5 if event == "poll" else 20)
         elif event in ("kill", "stop"):

@@ -141,7 +141,12 @@ class Ledger:
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""
-        return self._file_figures("retired_at IS NULL")
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT landed_file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp FROM files"
+                " WHERE retired_at IS NULL ORDER BY landed_file"
+            ).fetchall()
+        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7], stamp=row[8]) for row in rows]
 
     def retire(self, landed_files: Iterable[str]) -> None:
         """Record that these deliveries' files go away.

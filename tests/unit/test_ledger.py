@@ -40,6 +40,7 @@ def test_files_are_pending_until_recorded_and_again_when_they_come_back(ledger: 
     merged(B, b)
     assert ledger.deliveries([c, a, b]) == {"c": "c"}
     assert ledger.waiting_to_retire() == [A, B]
+    assert [f.stamp for f in ledger.waiting_to_retire()] == [file_stamp(a), file_stamp(b)]
     ledger.retire(["a"])
     assert ledger.waiting_to_retire() == [B]
     assert ledger.deliveries([a, b]) == {"a": "a/2"}

@@ -141,12 +141,7 @@ class Ledger:
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""
-        with self._reading() as db:
-            rows = db.execute(
-                "SELECT landed_file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp FROM files"
-                " WHERE retired_at IS NULL ORDER BY landed_file"
-            ).fetchall()
-        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7], stamp=row[8]) for row in rows]
+        return self._file_figures("retired_at IS NULL")
 
     def retire(self, landed_files: Iterable[str]) -> None:
         """Record that these deliveries' files go away.
@@ -227,13 +222,10 @@ class Ledger:
         return {name: {"updated_at": at, "progress": json.loads(progress)} for name, at, progress in rows}
 
     def _file_figures(self, condition: str) -> list[FileFigures]:
-        columns = "landed_file, name, rows, merged, duplicates, quarantined, reasons, refused"
+        columns = "landed_file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp"
         with self._reading() as db:
             found = db.execute(f"SELECT {columns} FROM files WHERE {condition} ORDER BY landed_file").fetchall()
-        return [
-            FileFigures(file, name, rows, merged, duplicates, quarantined, json.loads(reasons), refused)
-            for file, name, rows, merged, duplicates, quarantined, reasons, refused in found
-        ]
+        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7], stamp=row[8]) for row in found]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -125,6 +125,9 @@ def ingest(
         landing = overridden(settings.landing, format=file_format)
         reading = overridden(settings.ingest, site=site, log_format=log_format)
         stop = stop_on_signals()
+        from producer.memory import keep_freed_memory
+
+        keep_freed_memory()
         lander = _lander(settings, landing)
         if follow:
             has_failed = _follow(paths, settings, reading, lander, stop)

@@ -225,7 +225,10 @@ class Ledger:
         columns = "landed_file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp"
         with self._reading() as db:
             found = db.execute(f"SELECT {columns} FROM files WHERE {condition} ORDER BY landed_file").fetchall()
-        return [FileFigures(*row[:6], reasons=json.loads(row[6]), refused=row[7], stamp=row[8]) for row in found]
+        return [
+            FileFigures(file, name, rows, merged, duplicates, quarantined, json.loads(reasons), refused, stamp)
+            for file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp in found
+        ]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -29,6 +29,7 @@ TEXT_KEYS = {
     "host": ("host", "http_host", "server_name", "vhost"),
 }
 NUMBER_KEYS = {"status": ("status",), "bytes": ("body_bytes_sent", "bytes_sent", "bytes", "size")}
+SCALARS = frozenset({str, int, float})  # and not bool
 LARGEST = {"status": 2**31 - 1, "bytes": 2**63 - 1}
 SCHEMA: dict[str, pl.DataType] = {
     "timestamp": TIMESTAMP, **dict.fromkeys(TEXT_KEYS, pl.String()), "status": pl.Int32(), "bytes": pl.Int64(),
@@ -49,7 +50,10 @@ NOT_PARSED: Fields = (None,) * len(SCHEMA)
 
 def json_fields(lines: pl.Series) -> pl.DataFrame:
     """One row for each line with the columns of ``SCHEMA``; of a line that does not parse, all are null."""
-    return pl.DataFrame([_fields(line) for line in lines], schema=SCHEMA, orient="row")
+    columns = zip(*map(_fields, lines), strict=True) if lines.len() else ([] for _ in SCHEMA)
+    return pl.DataFrame(
+        [pl.Series(name, column, kind) for (name, kind), column in zip(SCHEMA.items(), columns, strict=True)]
+    )
 
 
 def _fields(line: str) -> Fields:
@@ -88,14 +92,17 @@ def _kept_escape(match: re.Match[str]) -> str:
 def _scalar(entry: Mapping[str, Any], keys: tuple[str, ...]) -> str | int | float | None:
     for key in keys:
         value = entry.get(key)
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return value
+        if type(value) in SCALARS:
+            return cast("str | int | float", value)
     return None
 
 
 def _text(entry: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
     value = _scalar(entry, keys)
-    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(entry: Mapping[str, Any], keys: tuple[str, ...], largest: int) -> int | None:

@@ -50,7 +50,8 @@ def _paths(deliveries: Sequence[Delivery]) -> list[str]:
 
 def _landed_file(deliveries: Sequence[Delivery]) -> Column:
     """The delivery's name, which differs from the file's only when that came before."""
-    name = F.col("_metadata.file_name")
+    # Spark gives it as in a URL; url_decode would also take a plus for a blank.
+    name = F.url_decode(F.regexp_replace("_metadata.file_name", r"\+", "%2B"))
     renamed = {d.file.path.name: d.landed_file for d in deliveries if d.landed_file != d.file.path.name}
     if renamed:
         pairs = [F.lit(text) for pair in renamed.items() for text in pair]

@@ -4,15 +4,24 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 READY  := .venv/.ready
-CODE   := lakehouse producer consumer cleaner scripts tests
+CODE   := lakehouse producer consumer cleaner docker scripts tests
 
-.PHONY: help setup demo run test check clean
+.PHONY: help up down logs setup demo run test e2e check clean
 
 help: ## show this help
 	@echo 'usage: make TARGET'
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-8s %s\n", $$1, $$2 }'
 	@echo
 	@echo "The programs' own words: .venv/bin/python -m producer|consumer|cleaner --help"
+
+up: ## the three containers, built and started, until "make down"
+	docker compose up --detach --build
+
+down: ## stop and remove the containers; the lake and the logs stay
+	docker compose down
+
+logs: ## what the containers say, until Ctrl-C
+	docker compose logs --follow --tail 50
 
 setup: $(READY) ## .venv with pinned packages, Java 17+ if none is there, Delta's JARs; again only when these change
 	@echo 'Ready: .venv has all that the pipeline needs.'
@@ -28,6 +37,9 @@ run: $(READY) ## all three programs until Ctrl-C
 
 test: $(READY) ## the tests: unit, spark and streaming
 	$(PYTHON) -m pytest -m 'not e2e'
+
+e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
+	$(PYTHON) -m pytest -m e2e tests/e2e
 
 check: $(READY) ## ruff, mypy --strict and the import rules
 	$(PYTHON) -m ruff check $(CODE)

@@ -32,9 +32,9 @@ Echo = Annotated[bool, typer.Option("--echo", help="Copy the jobs' output to sta
 
 
 def _session(settings: "Settings", app_name: str) -> "SparkSession":
-    from lakehouse.session import spark_session
+    from lakehouse.session import job_session
 
-    return spark_session(settings, app_name)
+    return job_session(settings, app_name)
 
 
 @app.command()
@@ -84,6 +84,9 @@ def crontab(
     user: Annotated[
         str | None, typer.Option(help="Account that the jobs run as, for a system crontab such as /etc/cron.d/*.")
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File or pipe that gets the jobs' output too.", metavar="FILE")
+    ] = None,
     conf: Conf = DEFAULT_CONF,
 ) -> None:
     """Print the crontab that a cron daemon would be given: the same jobs as schedule runs."""
@@ -93,7 +96,9 @@ def crontab(
         settings = begin("cleaner", conf, None)
         from cleaner.crontab import crontab as rendered
 
-        table = rendered(settings, python=sys.executable, root=Path.cwd(), conf=conf, environ=os.environ, user=user)
+        table = rendered(
+            settings, python=sys.executable, root=Path.cwd(), conf=conf, environ=os.environ, user=user, output=output
+        )
         typer.echo(table, nl=False)
 
 

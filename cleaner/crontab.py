@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 SHELL = "/bin/sh"
 # Cron starts its jobs without the environment; these reach them all the same.
-PASSED_NAMES = frozenset({"JAVA_HOME", "LANG", "LC_ALL", "PATH", "SPARK_CONF_DIR", "SPARK_HOME"})
+PASSED_NAMES = frozenset({"JAVA_HOME", "LANG", "LC_ALL", "PATH", "SPARK_CONF_DIR", "SPARK_HOME", "TZ"})
 PASSED_PREFIXES = ("PIPELINE_", "PYSPARK_")
 
 
 def crontab(
-    settings: "Settings", *, python: str, root: Path, conf: Path, environ: Mapping[str, str], user: str | None = None
+    settings: "Settings",
+    *,
+    python: str,
+    root: Path,
+    conf: Path,
+    environ: Mapping[str, str],
+    user: str | None = None,
+    output: Path | None = None,
 ) -> str:
     """What a cron daemon is given: the environment, and one line for each job.
 
@@ -33,6 +40,7 @@ def crontab(
     :param conf: the settings file; a relative one counts from ``root``.
     :param environ: where the passed variables come from, ``os.environ``.
     :param user: the account in the lines of a system crontab (``/etc/cron.d``); ``None`` for a user's own crontab.
+    :param output: a file or pipe that gets what the jobs say too; ``None`` leaves to cron what is not in their logs.
     :raises SettingsError: a job never comes round, or a value cannot be written in a crontab.
     """
     from crontab import CronTab
@@ -42,6 +50,8 @@ def crontab(
         require_recurring(name, job.cron)
         command = " ".join([shlex.quote(python), "-m cleaner job", name, "--conf", shlex.quote(str(conf))])
         line = f"cd {shlex.quote(str(root.absolute()))} && {command}"
+        if output is not None:
+            line += f" --echo >>{shlex.quote(str(output))} 2>&1"
         _require_one_line(f"the command of job {name}", line)
         # python-crontab escapes cron's % itself.
         table.new(command=line, comment=name, pre_comment=True, user=user).setall(job.cron)

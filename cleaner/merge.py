@@ -34,8 +34,6 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds):
         pending = ledger.deliveries(waiting_files(lake.landing))
-        if not pending and not ledger.path.exists():
-            return 0
         with ledger.run(JOB) as run:
             started = time.monotonic()
             figures = _merge_pending(settings, session, ledger, run, pending) if pending else []

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,9 +30,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def _session(settings: "Settings", app_name: str) -> "SparkSession":
-    from lakehouse.session import spark_session
+    from lakehouse.session import job_session
 
-    return spark_session(settings, app_name)
+    return job_session(settings, app_name)
 
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
@@ -103,18 +103,30 @@ def report(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
 
 
 @app.command()
-def status(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
-    """Show how the pipeline is doing: files waiting, tables, jobs, queries. No JVM, within a second.
+def status(
+    part: Annotated[
+        Literal["stream", "jobs"] | None,
+        typer.Option(help="Show this part alone, in a line, as a health check: it must be at work, not only not late."),
+    ] = None,
+    is_json: Json = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show how the pipeline is doing: producers, files waiting, tables, jobs, queries. No JVM, within a second.
 
-    Exits 1 if something is late by the limits in the settings.
+    Exits 1 if something is late by the limits in the settings. With --part it also exits 1 if the stream does not
+    run or has made no progress since its start, or if the merge has not ended well within its limit.
     """
     with reporting_errors():
         settings = begin("consumer", conf, None)
-        from consumer.monitor import as_json, render
+        from consumer.monitor import as_json, part_status, render, summary
         from consumer.monitor import status as look
 
-        found = look(settings, datetime.now(UTC))
-        _show(as_json(found), render(found), is_json=is_json)
+        now = datetime.now(UTC)
+        found = look(settings, now) if part is None else part_status(settings, part, now)
+        if part is not None and not is_json:
+            typer.echo(summary(found, part))
+        else:
+            _show(as_json(found, part), render(found), is_json=is_json)
     if found.late:
         raise typer.Exit(1)
 

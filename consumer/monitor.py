@@ -2,31 +2,35 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from consumer.components.health import (
-    ENDED,
-    KILLED,
-    RUNNING,
+    STREAM,
     JobStatus,
+    Part,
     Pile,
     QueryStatus,
     Status,
     TableStatus,
+    faults,
     lateness,
 )
-from consumer.components.readable import first_line
-from consumer.components.status_view import as_json, render
+from consumer.components.status_view import as_json, render, summary
 from lakehouse.arrivals import Arrivals
 from lakehouse.lake import Lake, waiting_files
-from lakehouse.ledger import Ledger
+from lakehouse.ledger import ENDED, KILLED, NEVER, RUNNING, Ledger
 from lakehouse.locks import is_locked
+from lakehouse.producers import producers
+from lakehouse.readable import first_line
 from lakehouse.settings import Settings
 from lakehouse.tables import table_facts
 
-__all__ = ["Status", "as_json", "render", "status"]
+__all__ = ["Status", "as_json", "part_status", "render", "status", "summary"]
+
+Progress = Mapping[str, Mapping[str, Any]]
 
 QUERIES = ("archive", "metrics")
 
@@ -37,21 +41,50 @@ def status(settings: Settings, now: datetime) -> Status:
     landed = _arrival_times(lake.landing)
     unmerged = set(ledger.deliveries(lake.landing / name for name in landed))
     unarchived = set(landed) - _done_with(lake)
-    arrivals = [arrived for arrived, _ in landed.values()]
-    if first_merged_at := ledger.first_merged_at():
-        arrivals.append(_time(first_merged_at))
+    started_at, progress = _stream_progress(lake, ledger)
+    waiting_since = {
+        "archive": [landed[name][0] for name in unarchived],
+        "metrics": _archived_since(lake, _looked_at(progress.get("metrics"))),
+    }
     seen = Status(
         now=now,
         data_lake=lake.root,
+        producers={name: found for name, found in producers(lake).items() if found.state != NEVER},
         waiting=_pile(landed.values(), now),
         unmerged=_pile((landed[name] for name in unmerged), now),
         unarchived=_pile((landed[name] for name in unarchived), now),
-        first_landed_at=min(arrivals, default=None),
+        first_landed_at=_first_landed_at(landed, ledger),
         tables={name: _table(path) for name, path in lake.tables.items()},
         jobs=_jobs(settings, ledger),
-        queries=_queries(lake, ledger, [landed[name][0] for name in unarchived], now),
+        stream_started_at=started_at,
+        queries={
+            name: _query(progress.get(name), waiting_since[name], now)
+            for name in QUERIES
+            if started_at or name in progress or lake.checkpoint(name).is_dir()
+        },
     )
-    return Status(**vars(seen) | {"late": tuple(lateness(seen, settings.limits))})
+    return replace(seen, late=tuple(lateness(seen, settings.limits)))
+
+
+def part_status(settings: Settings, part: Part, now: datetime) -> Status:
+    """How one part of the pipeline is doing at ``now`` (UTC), which must be at work; nothing else is read."""
+    lake, ledger = settings.lake, Ledger(settings.lake.ledger)
+    seen = Status(now=now, data_lake=lake.root)
+    if part == "jobs":
+        first_landed_at = _first_landed_at(_arrival_times(lake.landing), ledger)
+        seen = replace(seen, first_landed_at=first_landed_at, jobs=_jobs(settings, ledger))
+    else:
+        started_at, progress = _stream_progress(lake, ledger)
+        queries = {name: _query(progress.get(name), [], now) for name in QUERIES}
+        seen = replace(seen, stream_started_at=started_at, queries=queries)
+    return replace(seen, late=tuple(faults(seen, settings.limits, part)))
+
+
+def _first_landed_at(landed: Mapping[str, tuple[datetime, int]], ledger: Ledger) -> datetime | None:
+    arrivals = [arrived for arrived, _ in landed.values()]
+    if first_merged_at := ledger.first_merged_at():
+        arrivals.append(_time(first_merged_at))
+    return min(arrivals, default=None)
 
 
 def _arrival_times(landing: Path) -> dict[str, tuple[datetime, int]]:
@@ -113,19 +146,23 @@ def _job(run: dict[str, Any] | None, good_end: str | None, *, is_running: bool) 
     )
 
 
-def _queries(lake: Lake, ledger: Ledger, unarchived: list[datetime], now: datetime) -> dict[str, QueryStatus]:
-    """The queries that were ever started. What waits for the metrics is what the archive wrote after their progress."""
-    recorded = ledger.queries()
-    found = {}
-    for name in dict.fromkeys([*QUERIES, *recorded]):
-        progress = recorded.get(name)
-        if progress is None and not lake.checkpoint(name).is_dir():
-            continue
-        progress_at = _time(progress["updated_at"]) if progress else None
-        waiting = unarchived if name == "archive" else _archived_since(lake, progress_at) if name == "metrics" else []
-        waited = (now - min(waiting)).total_seconds() if waiting else None
-        found[name] = _query(progress["progress"] if progress else {}, progress_at, waited)
-    return found
+def _stream_progress(lake: Lake, ledger: Ledger) -> tuple[datetime | None, Progress]:
+    """When the stream that runs was started, ``None`` if none does, and what is recorded of its queries."""
+    is_running = is_locked(lake.locks, STREAM)
+    progress = ledger.progress()
+    is_known = is_running and STREAM in progress  # ``stream --once`` holds the lock too, and has no such record
+    return (_time(progress[STREAM]["updated_at"]) if is_known else None), progress
+
+
+def _looked_at(record: Mapping[str, Any] | None) -> datetime | None:
+    """When a query's last batch had looked for what is new: what was written later waits for the next one.
+
+    Not when its progress was recorded: files are written while a batch goes on, and while the query idles.
+    """
+    batch = record["progress"] if record else {}
+    if "timestamp" not in batch:
+        return None
+    return _time(batch["timestamp"]) + timedelta(milliseconds=batch["durationMs"].get("latestOffset", 0))
 
 
 def _archived_since(lake: Lake, since: datetime | None) -> list[datetime]:
@@ -141,10 +178,11 @@ def _archived_since(lake: Lake, since: datetime | None) -> list[datetime]:
     return times
 
 
-def _query(progress: Mapping[str, Any], progress_at: datetime | None, waited: float | None) -> QueryStatus:
+def _query(record: Mapping[str, Any] | None, waiting_since: list[datetime], now: datetime) -> QueryStatus:
+    progress = record["progress"] if record else {}
     milliseconds = progress.get("durationMs", {}).get("triggerExecution")
     return QueryStatus(
-        progress_at=progress_at,
+        progress_at=_time(record["updated_at"]) if record else None,
         batch_id=progress.get("batchId"),
         batch_started=progress.get("timestamp"),
         rows=progress.get("numInputRows"),
@@ -152,7 +190,7 @@ def _query(progress: Mapping[str, Any], progress_at: datetime | None, waited: fl
         processed_rate=_finite(progress.get("processedRowsPerSecond")),
         batch_seconds=None if milliseconds is None else milliseconds / 1000,
         state_rows=sum(s["numRowsTotal"] for s in progress.get("stateOperators", [])) if progress else None,
-        waiting_seconds=waited,
+        waiting_seconds=(now - min(waiting_since)).total_seconds() if waiting_since else None,
     )
 
 

@@ -2,21 +2,26 @@
 
 import json
 import logging
+import math
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from consumer.components import archive, metrics
+from consumer.components.health import STREAM
 from lakehouse.errors import PipelineError
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
 
 POLL_SECONDS = 0.5
-LOCK = "stream"
+# Spark tells of a query that idles at its triggers alone, and these may be far apart.
+TOUCH_SECONDS = 10
 
 log = logging.getLogger("consumer.stream")
 
@@ -26,10 +31,12 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
 
     :raises PipelineError: a query failed; says which and why.
     """
-    with lock(settings.lake.locks, LOCK):
+    with lock(settings.lake.locks, STREAM):
+        ledger = Ledger(settings.lake.ledger)
+        ledger.record_progress(STREAM, {})  # its start: what the queries did before no longer counts as their progress
+        watcher = ProgressWatcher(ledger)
         queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
-        watcher = ProgressWatcher(Ledger(settings.lake.ledger))
         try:
             while not stop.is_set():
                 time.sleep(POLL_SECONDS)  # not stop.wait(): the handler that sets it runs in this very thread
@@ -47,8 +54,10 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
 
 def stream_once(spark: SparkSession, settings: Settings) -> None:
     """Process what has landed, through the archive and then the metrics, and return."""
-    with lock(settings.lake.locks, LOCK):
-        watcher = ProgressWatcher(Ledger(settings.lake.ledger))
+    with lock(settings.lake.locks, STREAM):
+        ledger = Ledger(settings.lake.ledger)
+        ledger.clear_progress(STREAM)  # this one ends by itself: nobody need see to it that it goes on
+        watcher = ProgressWatcher(ledger)
         archiving = _start_archive(spark, settings)
         try:
             archiving.processAllAvailable()
@@ -69,30 +78,54 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
 
 
 class ProgressWatcher:
-    """Keeps each query's last progress in the ledger, for ``status``, and logs batches that had rows."""
+    """Keeps each query's last progress in the ledger, for ``status``, and logs batches that had rows.
 
-    def __init__(self, ledger: Ledger) -> None:
+    :param clock: a monotonic clock in seconds.
+    """
+
+    def __init__(self, ledger: Ledger, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.ledger = ledger
+        self.clock = clock
         self.seen: dict[str, tuple[int, str]] = {}
+        self.written_at: dict[str, float] = {}
 
     def record(self, queries: list[StreamingQuery]) -> None:
-        """Record what is new in the queries' progress."""
+        """Record what is new in the queries' progress, and that those go on which have nothing to do."""
         for query in queries:
-            last = query.lastProgress
-            if last is None:
+            progress = self._new_progress(query)
+            if progress is not None:
+                self.ledger.record_progress(query.name, progress)
+                _log_batch(query.name, progress)
+            elif self.clock() - self.written_at.get(query.name, -math.inf) >= TOUCH_SECONDS and _is_idle(query):
+                self.ledger.touch_progress(query.name)
+            else:
                 continue
-            progress = json.loads(last.json)
-            identity = (progress["batchId"], progress["timestamp"])
-            if self.seen.get(query.name) == identity:
-                continue
-            self.seen[query.name] = identity
-            self.ledger.record_progress(query.name, progress)
-            if progress["numInputRows"]:
-                log.info(
-                    "%s: batch %d, %d rows in %.1f s",
-                    query.name, progress["batchId"], progress["numInputRows"],
-                    progress["durationMs"]["triggerExecution"] / 1000,
-                )  # fmt: skip
+            self.written_at[query.name] = self.clock()
+
+    def _new_progress(self, query: StreamingQuery) -> dict[str, Any] | None:
+        """The query's last progress, or ``None`` if there is none yet or it is known already."""
+        last = query.lastProgress
+        if last is None:
+            return None
+        progress: dict[str, Any] = json.loads(last.json)
+        identity = (progress["batchId"], progress["timestamp"])
+        if self.seen.get(query.name) == identity:
+            return None
+        self.seen[query.name] = identity
+        return progress
+
+
+def _is_idle(query: StreamingQuery) -> bool:
+    """Whether the query is between two triggers. One that still starts is not, and one that hangs in a trigger."""
+    status = query.status
+    is_waiting = status["message"].startswith("Waiting ")  # for data to arrive, or for the next trigger
+    return bool(query.isActive and is_waiting and not status["isTriggerActive"])
+
+
+def _log_batch(name: str, progress: dict[str, Any]) -> None:
+    if progress["numInputRows"]:
+        seconds = progress["durationMs"]["triggerExecution"] / 1000
+        log.info("%s: batch %d, %d rows in %.1f s", name, progress["batchId"], progress["numInputRows"], seconds)
 
 
 def _start_archive(spark: SparkSession, settings: Settings) -> StreamingQuery:

@@ -1,4 +1,4 @@
-"""The ledger: one row per run of a job, and one per landed file with where its rows went. SQLite, no JVM.
+"""The ledger: one row per run of a job, one per landed file with where its rows went, one per thing that goes on.
 
 A *delivery* is one arrival of a landed file. Its name is the file's; when a file that was already retired arrives again
 under the same name, the next delivery is ``name/2`` (no file is called so), so that each arrival is counted by itself.
@@ -29,11 +29,14 @@ CREATE TABLE IF NOT EXISTS files (
     refused TEXT, stamp TEXT NOT NULL, merged_at TEXT NOT NULL, retired_at TEXT);
 CREATE INDEX IF NOT EXISTS files_by_name ON files (name);
 CREATE INDEX IF NOT EXISTS files_waiting ON files (landed_file) WHERE retired_at IS NULL;
+-- The last progress of all that goes on: the stream and its queries, producers. Named when there were only queries.
 CREATE TABLE IF NOT EXISTS queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
 COMMIT;
 """
 BUSY_SECONDS = 30
 RUNS_KEPT = 1000
+# What can be known of a run of something.
+NEVER, RUNNING, ENDED, KILLED = "never run", "running", "ended", "killed"
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,12 @@ class Ledger:
     """The ledger of one lake.
 
     :param path: ``Lake.ledger``; made with its folder on the first write. Readers of a missing ledger see an empty one.
+    :param busy_seconds: how long to wait for another process that writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self.busy_seconds = busy_seconds
 
     @contextmanager
     def run(self, job: str) -> Iterator[Run]:
@@ -207,16 +212,30 @@ class Ledger:
             ).fetchone()
         return None if row is None else row[0]
 
-    def record_progress(self, query: str, progress: dict[str, Any]) -> None:
-        """Keep the last progress of a streaming query."""
+    def record_progress(self, name: str, progress: dict[str, Any]) -> None:
+        """Keep the last progress of something that goes on, in the place of the one before."""
         with self._writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO queries (name, updated_at, progress) VALUES (?, ?, ?)",
-                (query, now_text(), json.dumps(progress)),
+                (name, now_text(), json.dumps(progress)),
             )
 
-    def queries(self) -> dict[str, dict[str, Any]]:
-        """The last progress of each streaming query: updated_at, progress."""
+    def touch_progress(self, name: str) -> None:
+        """Record that something goes on now, with nothing new to say: what it last said is kept."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO queries (name, updated_at, progress) VALUES (?, ?, '{}')"
+                " ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
+                (name, now_text()),
+            )
+
+    def clear_progress(self, name: str) -> None:
+        """Forget the progress of something."""
+        with self._writing() as db:
+            db.execute("DELETE FROM queries WHERE name = ?", (name,))
+
+    def progress(self) -> dict[str, dict[str, Any]]:
+        """The last progress of all that goes on, or did: updated_at, progress."""
         with self._reading() as db:
             rows = db.execute("SELECT name, updated_at, progress FROM queries ORDER BY name").fetchall()
         return {name: {"updated_at": at, "progress": json.loads(progress)} for name, at, progress in rows}
@@ -255,7 +274,7 @@ class Ledger:
     @contextmanager
     def _connected(self, uri: str) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as db:
+            with closing(sqlite3.connect(uri, uri=True, timeout=self.busy_seconds)) as db:
                 yield db
         except sqlite3.Error as error:
             raise PipelineError(

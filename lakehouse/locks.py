@@ -3,12 +3,17 @@
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from lakehouse.errors import LockedError
 
 POLL_SECONDS = 0.1
+# Who only looks (``is_locked``) is in the way for a moment, which is no reason to give up.
+LOOK_SECONDS = 0.2
+
+_held: dict[Path, TextIO] = {}
 
 
 @contextmanager
@@ -19,10 +24,23 @@ def lock(folder: Path, name: str, *, wait_seconds: float = 0) -> Iterator[None]:
     :param wait_seconds: how long to wait for another holder.
     :raises LockedError: it is still held after that.
     """
+    with _locked(folder, name, wait_seconds):
+        yield
+
+
+def hold(folder: Path, name: str, *, wait_seconds: float = 0) -> None:
+    """Hold the lock ``name`` until this process ends; parameters and errors as ``lock``. Again, it changes nothing."""
+    if folder / name not in _held:
+        _held[folder / name] = _locked(folder, name, wait_seconds)
+
+
+def _locked(folder: Path, name: str, wait_seconds: float) -> TextIO:
+    """The lock's file, which holds it until it is closed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.lock"
-    deadline = time.monotonic() + wait_seconds
-    with path.open("a") as handle:
+    deadline = time.monotonic() + max(wait_seconds, LOOK_SECONDS)
+    with ExitStack() as stack:
+        handle = stack.enter_context(path.open("a"))
         while not _try_lock(handle.fileno()):
             if time.monotonic() >= deadline:
                 raise LockedError(
@@ -30,7 +48,8 @@ def lock(folder: Path, name: str, *, wait_seconds: float = 0) -> Iterator[None]:
                     f"wait for it to end, or see who holds it with: fuser {path}"
                 )
             time.sleep(POLL_SECONDS)
-        yield
+        stack.pop_all()
+    return handle
 
 
 def is_locked(folder: Path, name: str) -> bool:
@@ -39,12 +58,13 @@ def is_locked(folder: Path, name: str) -> bool:
     if not path.exists():
         return False
     with path.open() as handle:
-        return not _try_lock(handle.fileno())
+        # Shared, so that two who look do not take each other for the holder.
+        return not _try_lock(handle.fileno(), fcntl.LOCK_SH)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -1,5 +1,6 @@
 """The Spark session: a JVM of our own (local or on a cluster), or a Spark Connect server. I/O."""
 
+import logging
 import os
 import re
 import shutil
@@ -9,10 +10,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import EngineError
+from lakehouse.errors import EngineError, LockedError
+from lakehouse.locks import hold
 from lakehouse.settings import Settings
 
 MIN_JAVA = 17
+TURN = "spark-job"
+TURN_SECONDS = 600  # how long a periodic job waits for another one
 LOG4J = Path("conf/log4j2.properties")
 
 # Settings that any session takes, a remote one too.
@@ -26,6 +30,10 @@ SQL_CONF = {
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
+    # Memory outside the heap, of all state stores together; and less to write for each batch.
+    "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
+    "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "96",
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
 }
 # Settings that only a JVM at its start takes.
 STATIC_CONF = {
@@ -37,10 +45,34 @@ STATIC_CONF = {
 }
 
 
-def spark_session(settings: Settings, app_name: str, *, is_driver_ours: bool = False) -> SparkSession:
+log = logging.getLogger("lakehouse.session")
+
+
+def job_session(settings: Settings, app_name: str) -> SparkSession:
+    """The session of a periodic job, which ends with its process.
+
+    JVMs of jobs run one after the other: side by side on one machine they only slow each other down, and need twice the
+    memory. Locks on tables are taken before, so that no two jobs wait for each other.
+
+    :raises LockedError: another job kept its turn for longer than ``TURN_SECONDS``.
+    :raises EngineError: as ``spark_session``.
+    """
+    if not settings.spark.remote:
+        try:
+            hold(settings.lake.locks, TURN)
+        except LockedError:
+            log.info("waiting for another job to leave Spark to this one")
+            hold(settings.lake.locks, TURN, wait_seconds=TURN_SECONDS)
+    return spark_session(settings, app_name, is_short=True)
+
+
+def spark_session(
+    settings: Settings, app_name: str, *, is_driver_ours: bool = False, is_short: bool = False
+) -> SparkSession:
     """A session by ``settings.spark``.
 
     :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server, for streaming queries.
+    :param is_short: a local JVM does without the second compiler, whose work would not pay off in a minute or so.
     :raises EngineError: no Java, no Delta JARs, or a Connect server that does not answer; says what to do.
     """
     spark = settings.spark
@@ -52,12 +84,14 @@ def spark_session(settings: Settings, app_name: str, *, is_driver_ours: bool = F
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).master(spark.master)
-    options = ["-XX:+UseSerialGC" if spark.master.startswith("local") else ""]
+    options = []
+    if spark.master.startswith("local"):
+        options += ["-XX:+UseSerialGC", *(["-XX:TieredStopAtLevel=1"] if is_short else [])]
     if LOG4J.exists():
         options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
     conf = STATIC_CONF | {
         "spark.driver.memory": spark.driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(filter(None, options)),
+        "spark.driver.extraJavaOptions": " ".join(options),
     } | conf  # fmt: skip
     if spark.master.startswith("local"):
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf

@@ -122,7 +122,7 @@ class Stream(Group):
     """The streaming consumer."""
 
     archive_trigger_seconds: Seconds = 2
-    metrics_trigger_seconds: Seconds = 5
+    metrics_trigger_seconds: Seconds = 10
     max_files_per_batch: Positive = 20
     watermark_seconds: Seconds = 3600
     sketch_lg_k: Annotated[int, Field(ge=4, le=21)] = 12
@@ -155,6 +155,7 @@ class Limits(Group):
     batch_seconds: Seconds = 900
     maintain_seconds: Seconds = 172_800
     stream_seconds: Seconds = 120
+    producer_seconds: Seconds = 60
     landed_seconds: Seconds = 300
 
 

@@ -1,9 +1,12 @@
 """``python -m producer``: puts requests into the landing folder, made up (``simulate``) or real (``ingest``)."""
 
+import json
 import logging
 import math
 import secrets
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
@@ -17,6 +20,7 @@ from lakehouse.settings import LandingFormat, LogFormat
 if TYPE_CHECKING:
     from lakehouse.settings import Ingest, Landing, Settings
     from producer.landing import Lander
+    from producer.recording import Recorder
 
 app = application("Put requests into the landing folder: made up (simulate) or from real logs (ingest).")
 log = logging.getLogger("producer")
@@ -29,12 +33,13 @@ FileFormat = Annotated[
 ]
 
 
-def _lander(settings: "Settings", landing: "Landing") -> "Lander":
+def _lander(settings: "Settings", landing: "Landing", recorder: "Recorder | None" = None) -> "Lander":
     from producer.landing import Lander
 
     return Lander(
-        settings.lake.landing, landing.format, batch_rows=landing.batch_rows, batch_seconds=landing.batch_seconds
-    )
+        settings.lake.landing, landing.format, batch_rows=landing.batch_rows, batch_seconds=landing.batch_seconds,
+        on_published=None if recorder is None else recorder.progress,
+    )  # fmt: skip
 
 
 def _share(kind: str) -> Any:
@@ -77,8 +82,10 @@ def simulate(
             settings.simulate, rate=rate, duplicates=duplicates, late=late, nulls=nulls, malformed=malformed, bots=bots
         )
         stop = stop_on_signals()
+        from lakehouse.producers import SIMULATE
         from producer.landing import utc_now
         from producer.pacing import TICK_SECONDS, land_batches
+        from producer.recording import Recorder, recorded_if_first
         from producer.simulate import batches
 
         if events is None:
@@ -90,9 +97,11 @@ def simulate(
         seed = secrets.randbelow(2**32) if seed is None else seed
         log.info("simulating %g events/s from %s on with --seed %d", simulation.rate, f"{start:%F %T} UTC", seed)
         ticks = None if duration is None else math.ceil(duration / TICK_SECONDS)
-        lander = _lander(settings, landing)
+        recorder = Recorder(settings.lake, SIMULATE)
+        lander = _lander(settings, landing, recorder)
         made = batches(simulation, seed=seed, start=start, events=events, tick_seconds=TICK_SECONDS)
-        counts = land_batches(islice(made, ticks), lander, stop, is_paced=events is None)
+        with recorded_if_first(recorder) if events is None else nullcontext():
+            counts = land_batches(islice(made, ticks), lander, stop, is_paced=events is None)
         kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS)
         landed = f"landed {lander.rows:,} rows in {lander.files:,} files"
         log.info("made %s events: %s; %s", f"{counts['events']:,}", kinds, landed)
@@ -128,11 +137,10 @@ def ingest(
         from producer.memory import keep_freed_memory
 
         keep_freed_memory()
-        lander = _lander(settings, landing)
         if follow:
-            has_failed = _follow(paths, settings, reading, lander, stop)
+            has_failed = _follow(paths, settings, landing, reading, stop)
         else:
-            has_failed = _ingest(paths, reading, lander, stop)
+            has_failed = _ingest(paths, reading, _lander(settings, landing), stop)
     if has_failed:
         raise typer.Exit(1)
 
@@ -150,12 +158,17 @@ def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event) 
     return summary.failed > 0
 
 
-def _follow(paths: list[str], settings: "Settings", reading: "Ingest", lander: "Lander", stop: Event) -> bool:
+def _follow(paths: list[str], settings: "Settings", landing: "Landing", reading: "Ingest", stop: Event) -> bool:
     from lakehouse.locks import lock
+    from lakehouse.producers import FOLLOW
     from producer.follow import POSITIONS, Follower
+    from producer.recording import Recorder
 
-    with lock(settings.lake.locks, "follow"):
-        follower = Follower(paths, reading, lander, settings.lake.checkpoint("follow") / POSITIONS, stop)
+    recorder = Recorder(settings.lake, FOLLOW)
+    lander = _lander(settings, landing, recorder)
+    positions = settings.lake.checkpoint("follow") / POSITIONS
+    with lock(settings.lake.locks, FOLLOW), recorder:
+        follower = Follower(paths, reading, lander, positions, stop, on_polled=recorder.progress)
         log.info("following %s", ", ".join(paths))
         follower.run()
     log.info(
@@ -163,6 +176,33 @@ def _follow(paths: list[str], settings: "Settings", reading: "Ingest", lander: "
         f"{follower.lines:,}", f"{follower.unparsed:,}", f"{lander.rows:,}", lander.files,
     )  # fmt: skip
     return False
+
+
+@app.command()
+def status(
+    is_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show what the producer that goes on (simulate, ingest --follow) last did. Within a second, for a health check.
+
+    Exits 1 if none runs, or if one that does has made no progress for longer than limits.producer_seconds.
+    """
+    with reporting_errors():
+        settings = begin("producer", conf, None)
+        from lakehouse.producers import producers
+        from producer.status import deeds, problems
+
+        now, seen = datetime.now(UTC), producers(settings.lake)
+        wrong = problems(seen, now, settings.limits.producer_seconds)
+        if is_json:
+            found = {name: asdict(producer) for name, producer in seen.items()}
+            plain = {"now": now, "data_lake": str(settings.lake.root), "producers": found, "late": wrong}
+            plain |= {"exit_code": 1 if wrong else 0}
+            typer.echo(json.dumps(plain, indent=2, default=datetime.isoformat))
+        else:
+            typer.echo("\n".join(wrong or deeds(seen, now)))
+    if wrong:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

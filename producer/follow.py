@@ -65,12 +65,14 @@ class Follower:
     :param paths: logs, folders or globs of logs; a log need not exist yet.
     :param settings: the group ``ingest``.
     :param positions: the file that places are kept in.
+    :param on_polled: called after each poll with how many files and rows have been landed so far.
     :param wall_clock: seconds since the epoch, to compare with modification times.
     :raises InputError: standard input is among the paths, or a path leads nowhere.
     """
 
     def __init__(
         self, paths: Sequence[str], settings: Ingest, lander: Lander, positions: Path, stop: Event, *,
+        on_polled: Callable[[int, int], None] | None = None,
         now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
@@ -80,6 +82,7 @@ class Follower:
             _check_followable(path)
         self._paths = paths
         self._settings, self._lander, self._stop = settings, lander, stop
+        self._on_polled = on_polled
         self._now, self._clock, self._wall_clock = now, clock, wall_clock
         self._places = Places(positions)
         self._tails: dict[Path, Tail] = {}
@@ -107,6 +110,8 @@ class Follower:
         with ThreadPoolExecutor(THREADS) as pool:
             while not self._stop.is_set():
                 self.poll(pool)
+                if self._on_polled is not None:
+                    self._on_polled(self._lander.files, self._lander.rows)
                 self._stop.wait(self._settings.poll_seconds)
         self.close()
 

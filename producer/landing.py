@@ -46,6 +46,7 @@ class Lander:
     :param file_format: ``parquet`` or ``json``.
     :param batch_rows: no batch has more rows; a full one is published at once.
     :param batch_seconds: the age of its oldest row at which ``add`` and ``tick`` publish what there is.
+    :param on_published: called after each batch with how many files and rows have been published so far.
     :param clock: a monotonic clock in seconds.
     :param now: the time in UTC, for names.
     :raises PipelineError: the folder cannot be written, here or when publishing.
@@ -53,13 +54,14 @@ class Lander:
 
     def __init__(
         self, landing: Path, file_format: LandingFormat, *, batch_rows: int, batch_seconds: float,
+        on_published: Callable[[int, int], None] | None = None,
         clock: Callable[[], float] = time.monotonic, now: Callable[[], datetime] = utc_now,
     ) -> None:  # fmt: skip
         self.files = 0
         self.rows = 0
         self._landing, self._format = landing, file_format
         self._batch_rows, self._batch_seconds = batch_rows, batch_seconds
-        self._clock, self._now = clock, now
+        self._on_published, self._clock, self._now = on_published, clock, now
         self._run_id = secrets.token_hex(4)
         self._last_stamp = ""
         self._waiting: list[pl.DataFrame] = []
@@ -130,6 +132,8 @@ class Lander:
         self.files += 1
         self.rows += rows.height
         log.debug("published %s: %d rows", name, rows.height)
+        if self._on_published is not None:
+            self._on_published(self.files, self.rows)
 
     def _next_name(self) -> str:
         # A clock that is set back must not put a later batch before an earlier one.

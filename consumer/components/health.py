@@ -2,16 +2,21 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from consumer.components.readable import ago_text, count_text, duration_text
+from lakehouse.ledger import ENDED, NEVER, RUNNING
+from lakehouse.producers import ProducerStatus, stuck
+from lakehouse.readable import ago_text, count_text, duration_text
 from lakehouse.settings import Limits
 from lakehouse.tables import TableFacts
 
-KILLED, RUNNING, ENDED, NEVER = "killed", "running", "ended", "never run"
+# The stream's lock, and the record of its start in the ledger.
+STREAM = "stream"
+MERGE = "merge"
+Part = Literal["stream", "jobs"]
 
 
 @dataclass(frozen=True)
@@ -60,22 +65,25 @@ class QueryStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole pipeline at ``now``.
+    """The pipeline at ``now``, or what was asked for of it.
 
-    ``waiting`` has all landed files, ``unmerged`` and ``unarchived`` those that wait for the cleaner and for the
-    archive query. ``first_landed_at`` is the first arrival that is still known of. ``late`` has a sentence for each
-    thing that is late by the settings' limits.
+    ``producers`` are those that ever ran. ``waiting`` has all landed files, ``unmerged`` and ``unarchived`` those that
+    wait for the cleaner and for the archive query. ``first_landed_at`` is the first arrival that is still known of.
+    ``stream_started_at`` is ``None`` where no stream runs that is to go on. ``late`` has a sentence for each thing that
+    is late by the settings' limits.
     """
 
     now: datetime
     data_lake: Path
-    waiting: Pile
-    unmerged: Pile
-    unarchived: Pile
-    first_landed_at: datetime | None
-    tables: Mapping[str, TableStatus]
-    jobs: Mapping[str, JobStatus]
-    queries: Mapping[str, QueryStatus]
+    producers: Mapping[str, ProducerStatus] = field(default_factory=dict)
+    waiting: Pile = Pile()
+    unmerged: Pile = Pile()
+    unarchived: Pile = Pile()
+    first_landed_at: datetime | None = None
+    tables: Mapping[str, TableStatus] = field(default_factory=dict)
+    jobs: Mapping[str, JobStatus] = field(default_factory=dict)
+    stream_started_at: datetime | None = None
+    queries: Mapping[str, QueryStatus] = field(default_factory=dict)
     late: tuple[str, ...] = ()
 
     @property
@@ -93,14 +101,16 @@ def lateness(seen: Status, limits: Limits) -> list[str]:
     """A sentence for each thing that is late.
 
     A job is late when it has not ended well for as long as its limit, one that never did when something landed before
-    that, and any whose last run failed. A query is late when something waits for it that long without any progress.
+    that, and any whose last run failed. A query is late when something waits for it that long without any progress,
+    and while the stream runs, when it has made none for that long, whatever waits. So is a producer that runs.
     """
-    late = []
+    are_stuck = (stuck(name, producer, seen.now, limits.producer_seconds) for name, producer in seen.producers.items())
+    late = [sentence for sentence in are_stuck if sentence is not None]
     for name, table in seen.tables.items():
         if table.problem:
             late.append(f"{name}: the table cannot be read: {table.problem}")
     for name, job in seen.jobs.items():
-        late += _late_job(name, job, seen, getattr(limits, f"{name}_seconds", math.inf))
+        late += _late_job(name, job, seen, limits)
     oldest = seen.unmerged.oldest_seconds
     if oldest is not None and oldest > limits.landed_seconds:
         late.append(
@@ -108,33 +118,64 @@ def lateness(seen: Status, limits: Limits) -> list[str]:
             f" (limit {duration_text(limits.landed_seconds)}); merge with: python -m cleaner merge"
         )
     for name, query in seen.queries.items():
-        late += _late_query(name, query, seen.now, limits.stream_seconds)
+        late += _late_query(name, query, seen, limits.stream_seconds)
     return late
 
 
-def _late_job(name: str, job: JobStatus, seen: Status, limit_seconds: float) -> list[str]:
+def faults(seen: Status, limits: Limits, part: Part) -> list[str]:
+    """A sentence for each thing that is wrong with a part which must be at work, whether or not anything waits for it.
+
+    The stream must run, and each query must have made progress since it was started and within the limit. The merge
+    must have ended well within its limit; the other jobs must not be late.
+    """
+    wrong = []
+    if part == "jobs":
+        for name, job in ({MERGE: JobStatus()} | dict(seen.jobs)).items():
+            wrong += _late_job(name, job, seen, limits, is_due=name == MERGE)
+    elif seen.stream_started_at is None:
+        wrong.append(f"{STREAM}: it is not running; start it with: python -m consumer stream")
+    else:
+        started = ago_text(seen.stream_started_at, seen.now)
+        for name, query in seen.queries.items():
+            late = _late_query(name, query, seen, limits.stream_seconds)
+            if not late and (query.progress_at is None or query.progress_at < seen.stream_started_at):
+                late = [f"{name}: no progress yet, the stream was started {started}"]
+            wrong += late
+    return wrong
+
+
+def _late_job(name: str, job: JobStatus, seen: Status, limits: Limits, *, is_due: bool = False) -> list[str]:
+    """What is late of a job. One that is due must have ended well, whatever has landed."""
     late = []
+    limit_seconds = getattr(limits, f"{name}_seconds", math.inf)
     if job.state == ENDED and job.exit_code:
         ago = ago_text(job.ended_at, seen.now)
         error = f": {job.figures['error']}" if job.figures and "error" in job.figures else ""
         late.append(f"{name}: the last run, {ago}, failed with exit code {job.exit_code}{error}")
     since = job.last_good_end or seen.first_landed_at
+    doing = " and is running" if job.state == RUNNING else ""
     if since is not None and (seen.now - since).total_seconds() > limit_seconds:
         what = "last ended well" if job.last_good_end else "has never ended well, and the first file landed"
-        doing = " and is running" if job.state == RUNNING else ""
         late.append(f"{name}: {what} {ago_text(since, seen.now)} (limit {duration_text(limit_seconds)}){doing}")
+    elif is_due and job.last_good_end is None:
+        late.append(f"{name}: has never ended well{doing}")
     return late
 
 
-def _late_query(name: str, query: QueryStatus, now: datetime, limit_seconds: float) -> list[str]:
-    waited = query.waiting_seconds
-    is_idle = query.progress_at is None or (now - query.progress_at).total_seconds() > limit_seconds
-    if waited is None or waited <= limit_seconds or not is_idle:
+def _late_query(name: str, query: QueryStatus, seen: Status, limit_seconds: float) -> list[str]:
+    waited, progress_at, started_at = query.waiting_seconds, query.progress_at, seen.stream_started_at
+    if progress_at is not None and (seen.now - progress_at).total_seconds() <= limit_seconds:
         return []
-    progress = "never" if query.progress_at is None else ago_text(query.progress_at, now)
-    sentence = (
-        f"{name}: rows have been waiting for the query for {duration_text(waited)}"
-        f" (limit {duration_text(limit_seconds)}), its last progress was {progress};"
-        " run it with: python -m consumer stream"
-    )
-    return [sentence]
+    progress = "never" if progress_at is None else ago_text(progress_at, seen.now)
+    limit = f"(limit {duration_text(limit_seconds)})"
+    is_stuck = started_at is not None and (seen.now - started_at).total_seconds() > limit_seconds
+    advice = "run it with: python -m consumer stream"
+    if started_at is not None:
+        advice = f"the stream was started {ago_text(started_at, seen.now)}"
+        advice += "; see its log, consumer/consumer.log, and start it again" if is_stuck else ""
+    if waited is not None and waited > limit_seconds:
+        waiting = f"rows have been waiting for the query for {duration_text(waited)} {limit}"
+        return [f"{name}: {waiting}, its last progress was {progress}; {advice}"]
+    if is_stuck:
+        return [f"{name}: its last progress was {progress} {limit}; {advice}"]
+    return []

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from consumer.components.figures import Day, Figures, Report, Top, minus
-from consumer.components.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
+from lakehouse.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult

@@ -6,16 +6,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consumer.components.health import ENDED, KILLED, NEVER, JobStatus, Status, TableStatus
-from consumer.components.readable import ago_text, bytes_text, count_text, duration_text, new_table, safe
+from consumer.components.health import JobStatus, Part, Status, TableStatus
+from lakehouse.ledger import ENDED, KILLED, NEVER
+from lakehouse.logs import printable
+from lakehouse.readable import CUT_CHARACTERS, ago_text, bytes_text, count_text, duration_text, new_table, safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+PART_KEYS: dict[Part, tuple[str, ...]] = {"jobs": ("jobs",), "stream": ("stream_started_at", "queries")}
 
-def as_json(seen: Status) -> dict[str, Any]:
-    """The status in plain values that JSON can hold; times in ISO 8601, ages in seconds. Tables not made are null."""
+
+def as_json(seen: Status, part: Part | None = None) -> dict[str, Any]:
+    """The status, or a part of it, in plain values that JSON can hold.
+
+    Times are in ISO 8601, ages in seconds. Tables not made are null.
+    """
     tables = {name: _table_json(table) for name, table in seen.tables.items()}
     plain: dict[str, Any] = _plain(asdict(seen))
     piles = {name: plain.pop(name) for name in ("waiting", "unmerged", "unarchived", "first_landed_at")}
@@ -23,7 +30,7 @@ def as_json(seen: Status) -> dict[str, Any]:
     for job in plain["jobs"].values():
         since = job["ended_at"] or job["started_at"]
         job["age_seconds"] = (seen.now - datetime.fromisoformat(since)).total_seconds() if since else None
-    return plain
+    return {key: plain[key] for key in ("now", "data_lake", *PART_KEYS[part], "late", "exit_code")} if part else plain
 
 
 def _table_json(table: TableStatus) -> dict[str, Any] | None:
@@ -45,6 +52,21 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def summary(seen: Status, part: Part) -> str:
+    """What is wrong with a part, a line for each thing, or that all is well in one line."""
+    if seen.late:
+        return "\n".join(_line(sentence) for sentence in seen.late)
+    if part == "jobs":
+        ends = (f"{name} {ago_text(job.last_good_end, seen.now) or 'never'}" for name, job in seen.jobs.items())
+        return _line(f"{part}: last ended well: {', '.join(ends)}")
+    progress = (f"{name} {ago_text(query.progress_at, seen.now)}" for name, query in seen.queries.items())
+    return _line(f"{part}: started {ago_text(seen.stream_started_at, seen.now)}; last progress: {', '.join(progress)}")
+
+
+def _line(text: str) -> str:
+    return printable(text if len(text) <= CUT_CHARACTERS else f"{text[:CUT_CHARACTERS]}…")
+
+
 def render(seen: Status) -> "RenderableType":
     """The status for a terminal of 80 columns or more."""
     from rich.console import Group
@@ -54,6 +76,8 @@ def render(seen: Status) -> "RenderableType":
         parts: list[RenderableType] = [safe(f"nothing has landed yet in {seen.data_lake / 'logs_to_merge'}")]
     else:
         parts = [_landing_table(seen), _tables_table(seen)]
+    if seen.producers:
+        parts.insert(0, _producers_table(seen))
     if any(job.state != NEVER for job in seen.jobs.values()) or seen.has_data:
         parts.append(_jobs_table(seen))
     if seen.queries:
@@ -61,6 +85,15 @@ def render(seen: Status) -> "RenderableType":
     late = [safe(f"late: {sentence}", "bold red") for sentence in seen.late]
     parts.append(Group(*late) if late else safe("nothing is late", "green"))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
+
+
+def _producers_table(seen: Status) -> "Table":
+    table = _figures_table("producer", "state", "files", "rows", "last landed", "progress")
+    for name, found in seen.producers.items():
+        landed, progress = (ago_text(time, seen.now) for time in (found.landed_at, found.progress_at))
+        counts = count_text(found.files), count_text(found.rows)
+        table.add_row(safe(name), found.state, *counts, landed or "nothing yet", progress or "none yet")
+    return table
 
 
 def _landing_table(seen: Status) -> "Table":

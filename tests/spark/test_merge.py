@@ -213,14 +213,12 @@ def test_files_without_rows_are_done_at_once(run: Callable[[], int], lake: Lake)
 def test_with_nothing_new_no_jvm_starts_and_no_table_is_committed(
     run: Callable[[], int], settings: Settings, lake: Lake
 ) -> None:
-    assert merge(settings, no_session) == 0
-    assert not lake.root.exists() or not lake.ledger.exists()
     land_parquet(lake.landing / "a.parquet", [landed("e1")])
     run()
     versions = {path: latest_version(path) for path in lake.tables.values()}
     assert merge(settings, no_session) == 0
     assert {path: latest_version(path) for path in lake.tables.values()} == versions
-    assert Ledger(lake.ledger).last_runs()["merge"]["exit_code"] == 0
+    assert list(Ledger(lake.ledger).last_good_ends()) == ["merge"]
 
 
 def test_a_batch_of_duplicates_alone_commits_nothing_to_merged(run: Callable[[], int], lake: Lake) -> None:

@@ -2,19 +2,28 @@
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
 
+from consumer import streaming
 from consumer.components import metrics, upsert
 from consumer.components.upsert import create_metrics_tables
-from consumer.streaming import stream_once
+from consumer.monitor import part_status, status
+from consumer.streaming import TOUCH_SECONDS, ProgressWatcher, stream, stream_once
 from lakehouse.arrivals import Arrivals
 from lakehouse.lake import METRICS, Lake
+from lakehouse.ledger import Ledger
 from lakehouse.schema import ARCHIVED, MERGED
 from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
@@ -161,3 +170,98 @@ def test_tables_that_belong_to_another_checkpoint_are_not_added_to(lake: Lake) -
     second = metrics.prepare(lake)
     assert second != first
     assert metrics.prepare(lake) == second
+
+
+# What the ledger is told of it ---------------------------------------------------------------------------------------
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come about; pytest's own time limit says when it does not."""
+    while not condition():
+        time.sleep(0.2)
+
+
+def test_a_stream_is_at_work_once_both_queries_ran_since_its_start_whether_or_not_there_is_anything_to_do(
+    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, stop, at_start = Ledger(lake.ledger), threading.Event(), list[tuple[str, ...]]()
+    start_archive = streaming._start_archive
+
+    def wrong() -> tuple[str, ...]:
+        return tuple(sentence.split(",")[0] for sentence in part_status(settings, "stream", datetime.now(UTC)).late)
+
+    def is_all_counted() -> bool:
+        seen = status(settings, datetime.now(UTC))
+        return (seen.unarchived.files, seen.queries["metrics"].waiting_seconds) == (0, None)
+
+    def look_and_start(*args: Any) -> StreamingQuery:
+        at_start.append(wrong())
+        return start_archive(*args)
+
+    monkeypatch.setattr(streaming, "_start_archive", look_and_start)
+    for query in ("archive", "metrics"):
+        ledger.touch_progress(query)  # by a process before
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(stream, spark, settings, stop)
+        try:
+            until(lambda: running.done() or (bool(at_start) and not wrong()))
+            land_parquet(lake.landing / "a.parquet", [landed("e1")])
+            until(lambda: running.done() or is_all_counted())
+            counted = figures(spark, lake, "daily")
+        finally:
+            stop.set()
+        running.result()
+    assert at_start == [("archive: no progress yet", "metrics: no progress yet")]
+    assert counted == [(DAY, 1, 1, 1, 100, 0, 0, 1, T0, T0)]
+    assert wrong() == ("stream: it is not running; start it with: python -m consumer stream",)
+    stream_once(spark, settings)
+    assert list(ledger.progress()) == ["archive", "metrics"]  # that run was to end by itself
+
+
+@dataclass
+class Query:
+    """A query as the watcher sees it."""
+
+    message: str = "Waiting for data to arrive"
+    is_in_trigger: bool = False
+    isActive: bool = True  # noqa: N815  Spark's name
+    batch: int | None = None
+    name: str = "archive"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return {"message": self.message, "isDataAvailable": False, "isTriggerActive": self.is_in_trigger}
+
+    @property
+    def lastProgress(self) -> SimpleNamespace | None:
+        batch = {"batchId": self.batch, "timestamp": "then", "numInputRows": 0}
+        return None if self.batch is None else SimpleNamespace(json=json.dumps(batch))
+
+
+BATCH = {"batchId": 7, "timestamp": "then", "numInputRows": 0}
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([(0, Query())], ["touched"]),
+        ([(0, Query()), (TOUCH_SECONDS - 1, Query()), (TOUCH_SECONDS, Query())], ["touched", "touched"]),
+        ([(0, Query(batch=7)), (1, Query(batch=7)), (TOUCH_SECONDS, Query(batch=7))], [BATCH, "touched"]),
+        ([(0, Query()), (1, Query(batch=7))], ["touched", BATCH]),
+        ([(0, Query(is_in_trigger=True))], []),
+        ([(0, Query(batch=7)), (1000, Query("Processing new data", is_in_trigger=True, batch=7))], [BATCH]),
+        ([(0, Query("Initializing sources"))], []),
+        ([(0, Query("Terminated with exception: x", isActive=False))], []),
+    ],
+)
+def test_a_query_that_idles_is_touched_and_one_that_starts_or_hangs_or_has_ended_is_not(
+    looks: list[tuple[float, Query]], expected: list[object], lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    ledger = Ledger(lake.ledger)
+    monkeypatch.setattr(ledger, "record_progress", lambda name, progress: told.append(progress))
+    monkeypatch.setattr(ledger, "touch_progress", lambda name: told.append("touched"))
+    watcher = ProgressWatcher(ledger, clock=lambda: looked_at)
+    for looked_at, query in looks:  # noqa: B007  the watcher's clock reads it
+        watcher.record([cast(StreamingQuery, query)])
+    assert told == expected

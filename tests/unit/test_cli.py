@@ -1,18 +1,24 @@
+import json
 import logging
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from consumer.__main__ import app as consumer
 from lakehouse.cli import application, begin, overridden, reporting_errors, stop_on_signals
 from lakehouse.errors import InputError, PipelineError, SettingsError
-from lakehouse.lake import waiting_files
+from lakehouse.lake import Lake, waiting_files
+from lakehouse.ledger import Ledger, now_text
 from lakehouse.locks import lock
 from lakehouse.settings import Ingest, Landing, Simulate
 from producer.__main__ import app
@@ -40,9 +46,9 @@ def conf(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: str | Path, content: str | None = None) -> tuple[int, str]:
-    """Exit code and all output of the producer."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=content)
+def run(*arguments: str | Path, content: str | None = None, program: typer.Typer = app) -> tuple[int, str]:
+    """Exit code and all output of the producer, or of another program."""
+    result = CliRunner().invoke(program, [str(argument) for argument in arguments], input=content)
     return result.exit_code, result.output
 
 
@@ -188,6 +194,84 @@ def test_sigterm_publishes_what_is_there_and_exits_0(conf: Path, tmp_path: Path,
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert landed(tmp_path)
+    # What goes on by itself has left a record, with all that it landed and its end.
+    recorded = {name: found["progress"] for name, found in Ledger(Lake(tmp_path / "lake").ledger).progress().items()}
+    files, rows = len(landed(tmp_path)), sum(pl.read_parquet(path).height for path in landed(tmp_path))
+    assert {name: (r["files"], r["rows"], r["ended_at"] is None) for name, r in recorded.items()} == (
+        {} if command == "standard input" else {command: (files, rows, False)}
+    )
+    code, output = run("status", "--conf", conf)
+    stopped = re.fullmatch(r"(simulate|follow): stopped \d+ s ago; start it with: python -m producer .*\n", output)
+    assert (code, stopped is None) == (1, command == "standard input")
+
+
+def record(lake: Lake, name: str, **changes: Any) -> None:
+    """Let a producer have recorded that it has just landed 12 files."""
+    times = {"started_at": now_text(), "progress_at": now_text(), "landed_at": now_text(), "ended_at": None}
+    Ledger(lake.ledger).record_progress(name, times | {"files": 12, "rows": 60_000} | changes)
+
+
+def test_a_producers_status_is_a_line_and_exit_code_0_while_it_makes_progress(conf: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    code, output = run("status", "--conf", conf)
+    assert (code, output.partition(";")[0]) == (1, "no producer has been started yet")
+    with lock(lake.locks, "simulate"):
+        record(lake, "simulate", progress_at=None)
+        code, output = run("status", "--conf", conf)
+        assert code == 1
+        assert re.match(r"simulate: started \d+ s ago, no progress yet; ", output)
+        record(lake, "simulate")
+        code, output = run("status", "--conf", conf)
+        assert code == 0
+        assert re.fullmatch(r"simulate: 12 files, 60,000 rows landed, the last \d+ s ago\n", output)
+        record(lake, "simulate", progress_at="2020-01-01T00:00:00+00:00")
+        code, output = run("status", "--conf", conf)
+        assert code == 1
+        assert re.match(r"simulate: it is running, but its last progress was \d+ d ago \(limit 1 min\); ", output)
+    code, output = run("status", "--conf", conf)
+    assert code == 1
+    assert re.match(r"simulate: not running, it failed or was killed after its last sign of life, \d+ d ago; ", output)
+
+
+def test_a_producers_status_as_json_has_the_same_and_the_limit_is_a_setting(conf: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    conf.write_text(conf.read_text() + "limits: {producer_seconds: 1000000000}\n")
+    then = "2020-01-01T00:00:00+00:00"
+    with lock(lake.locks, "follow"):
+        record(lake, "follow", started_at=then, progress_at=then, landed_at=then)
+        code, output = run("status", "--json", "--conf", conf)
+    seen = json.loads(output)
+    assert datetime.fromisoformat(seen.pop("now")).tzinfo is not None
+    never = {"state": "never run", "files": 0, "rows": 0}
+    never |= dict.fromkeys(("started_at", "progress_at", "landed_at", "ended_at"))
+    running = {"state": "running", "started_at": then, "progress_at": then, "landed_at": then, "ended_at": None}
+    assert (code, seen) == (0, {
+        "data_lake": str(lake.root), "late": [], "exit_code": 0,
+        "producers": {"simulate": never, "follow": running | {"files": 12, "rows": 60_000}},
+    })  # fmt: skip
+
+
+def test_a_producers_status_loads_none_of_the_large_libraries(conf: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    record(lake, "simulate")
+    script = (
+        "import sys\nfrom producer.__main__ import app\n"
+        f"try: app(['status', '--conf', {str(conf)!r}])\nexcept SystemExit as end: print(end.code, file=sys.stderr)\n"
+        "large = {'polars', 'numpy', 'pyarrow', 'deltalake', 'pandas', 'pyspark', 'faker', 'rich'}\n"
+        "print(*large & set(sys.modules), file=sys.stderr)"
+    )
+    with lock(lake.locks, "simulate"):
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stderr == "0\n\n"
+
+
+def test_a_producer_lands_also_where_its_progress_cannot_be_recorded(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "_ledger").touch()
+    assert run("simulate", "--rate", "50", "--duration", "1", "--conf", conf)[0] == 0
+    assert [pl.read_parquet(path).height > 0 for path in landed(tmp_path)] == [True]
+    in_log = (tmp_path / "log" / "writer" / "producer.log").read_text()
+    assert in_log.count("status will not know how simulate is doing; landing goes on: ") == 1
 
 
 def test_simulate_makes_so_many_events_the_same_for_the_same_seed(conf: Path, tmp_path: Path) -> None:
@@ -247,3 +331,53 @@ def test_help_loads_none_of_the_large_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert (result.stderr, b"--follow" in result.stdout) == (b"\n", True)
+
+
+# The consumer --------------------------------------------------------------------------------------------------------
+
+
+def test_the_stream_is_healthy_when_both_queries_made_progress_since_it_was_started(conf: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    ledger = Ledger(lake.ledger)
+
+    def status(*options: str) -> tuple[int, str]:
+        return run("status", "--part", "stream", *options, "--conf", conf, program=consumer)
+
+    for query in ("archive", "metrics"):
+        ledger.touch_progress(query)  # by a process before
+    assert status() == (1, "stream: it is not running; start it with: python -m consumer stream\n")
+    with lock(lake.locks, "stream"):
+        ledger.record_progress("stream", {})
+        ledger.touch_progress("archive")
+        code, output = status()
+        assert code == 1
+        assert re.fullmatch(r"metrics: no progress yet, the stream was started \d+ s ago\n", output)
+        ledger.touch_progress("metrics")
+        code, output = status()
+        assert code == 0
+        assert re.fullmatch(r"stream: started \d+ s ago; last progress: archive \d+ s ago, metrics \d+ s ago\n", output)
+        code, output = status("--json")
+    seen = json.loads(output)
+    assert (code, list(seen)) == (0, ["now", "data_lake", "stream_started_at", "queries", "late", "exit_code"])
+    assert (list(seen["queries"]), seen["late"], seen["exit_code"]) == (["archive", "metrics"], [], 0)
+
+
+def test_the_jobs_are_healthy_once_the_merge_has_ended_well(conf: Path, tmp_path: Path) -> None:
+    def status(*options: str) -> tuple[int, str]:
+        return run("status", "--part", "jobs", *options, "--conf", conf, program=consumer)
+
+    assert status() == (1, "merge: has never ended well\n")
+    with Ledger(Lake(tmp_path / "lake").ledger).run("merge"):
+        pass
+    code, output = status()
+    assert code == 0
+    assert re.fullmatch(r"jobs: last ended well: merge \d+ s ago, batch never, maintain never\n", output)
+    code, output = status("--json")
+    seen = json.loads(output)
+    assert (code, list(seen)) == (0, ["now", "data_lake", "jobs", "late", "exit_code"])
+    assert (list(seen["jobs"]), seen["late"], seen["exit_code"]) == (["merge", "batch", "maintain"], [], 0)
+
+
+def test_no_other_part_can_be_asked_for(conf: Path) -> None:
+    code, output = run("status", "--part", "producer", "--conf", conf, program=consumer)
+    assert (code, "'stream', 'jobs'" in output) == (2, True)

@@ -124,6 +124,22 @@ def numbered(first: int, last: int) -> list[str]:
     return [f"/{number}" for number in range(first, last + 1)]
 
 
+def test_each_look_at_the_logs_is_told_of_also_when_nothing_is_new(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 3))
+    lander = Lander(logs.landing, "parquet", batch_rows=2, batch_seconds=1e9)
+    stop, told = threading.Event(), list[tuple[int, int]]()
+
+    def tell(*so_far: int) -> None:
+        told.append((so_far[0], so_far[1]))
+        if len(told) == 2:
+            stop.set()
+
+    reading = Ingest(poll_seconds=0.01)
+    Follower([str(logs.log)], reading, lander, logs.positions, stop, on_polled=tell).run()
+    assert told == [(1, 2), (1, 2)]
+    assert logs.landed() == numbered(1, 3)
+
+
 # Growing -------------------------------------------------------------------------------------------------------------
 
 

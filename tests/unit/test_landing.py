@@ -57,6 +57,17 @@ def test_batches_are_cut_at_the_limit_and_keep_the_order(tmp_path: Path) -> None
     assert_frame_equal(pl.concat(published(tmp_path)), rows(0, 29))
 
 
+def test_each_published_batch_is_told_of_with_what_was_published_so_far(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    landing = Lander(
+        tmp_path, "parquet", batch_rows=10, batch_seconds=5, on_published=lambda *so_far: told.append(so_far)
+    )
+    landing.add(rows(0, 25))
+    landing.flush()
+    landing.flush()
+    assert told == [(1, 10), (2, 20), (3, 25)]
+
+
 def test_a_full_batch_leaves_nothing_behind(tmp_path: Path) -> None:
     landing = lander(tmp_path)
     landing.add(rows(0, 10))

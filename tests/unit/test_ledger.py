@@ -21,7 +21,7 @@ B = FileFigures("b", "b", rows=1, merged=0, duplicates=0, quarantined=1, reasons
 
 def test_a_missing_ledger_reads_as_an_empty_one_and_is_not_made(ledger: Ledger) -> None:
     assert ledger.deliveries([Path("a")]) == {"a": "a"}
-    assert (ledger.last_runs(), ledger.queries(), ledger.reasons(), ledger.waiting_to_retire()) == ({}, {}, {}, [])
+    assert (ledger.last_runs(), ledger.progress(), ledger.reasons(), ledger.waiting_to_retire()) == ({}, {}, {}, [])
     assert set(ledger.totals().values()) == {0}
     assert ledger.last_figure("batch", "version") is None
     assert not ledger.path.exists()
@@ -115,10 +115,68 @@ def test_a_run_that_fails_is_recorded_with_its_error_and_its_figures_do_not_coun
     assert ledger.last_figure("batch", "version") == 7
 
 
-def test_the_last_progress_of_each_query_is_kept(ledger: Ledger) -> None:
+def test_the_last_progress_of_each_thing_that_goes_on_is_kept(ledger: Ledger) -> None:
     ledger.record_progress("archive", {"batchId": 1})
     ledger.record_progress("archive", {"batchId": 2})
-    assert {name: q["progress"] for name, q in ledger.queries().items()} == {"archive": {"batchId": 2}}
+    ledger.record_progress("simulate", {"files": 1})
+    said = {name: found["progress"] for name, found in ledger.progress().items()}
+    assert said == {"archive": {"batchId": 2}, "simulate": {"files": 1}}
+
+
+def test_a_touch_moves_the_time_and_keeps_what_was_said(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(["10:00", "10:01", "10:02"])
+    monkeypatch.setattr("lakehouse.ledger.now_text", lambda: next(times))
+    ledger.record_progress("archive", {"batchId": 1})
+    ledger.touch_progress("archive")
+    ledger.touch_progress("metrics")
+    assert ledger.progress() == {
+        "archive": {"updated_at": "10:01", "progress": {"batchId": 1}},
+        "metrics": {"updated_at": "10:02", "progress": {}},
+    }
+    ledger.clear_progress("archive")
+    ledger.clear_progress("archive")
+    assert list(ledger.progress()) == ["metrics"]
+
+
+def test_a_ledger_that_is_busy_for_too_long_is_an_error(ledger: Ledger) -> None:
+    ledger.record_progress("archive", {"batchId": 1})
+    impatient = Ledger(ledger.path, busy_seconds=0)
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(PipelineError, match="database is locked"):
+            impatient.touch_progress("archive")
+    impatient.touch_progress("archive")
+
+
+FIRST_LAYOUT = """
+CREATE TABLE runs (
+    run_id INTEGER PRIMARY KEY, job TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, exit_code INTEGER,
+    figures TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE files (
+    landed_file TEXT PRIMARY KEY, name TEXT NOT NULL, run_id INTEGER NOT NULL, rows INTEGER NOT NULL,
+    merged INTEGER NOT NULL, duplicates INTEGER NOT NULL, quarantined INTEGER NOT NULL, reasons TEXT NOT NULL,
+    refused TEXT, stamp TEXT NOT NULL, merged_at TEXT NOT NULL, retired_at TEXT);
+CREATE TABLE queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
+INSERT INTO runs VALUES (1, 'merge', '2026-11-24T06:17:11.000+00:00', '2026-11-24T06:17:12.000+00:00', 0, '{}');
+INSERT INTO files VALUES ('a', 'a', 1, 1, 1, 0, 0, '{}', NULL, '', '2026-11-24T06:17:12.000+00:00', NULL);
+INSERT INTO queries VALUES ('archive', '2026-11-24T06:17:13.000+00:00', '{"batchId": 1}');
+"""
+
+
+def test_a_ledger_of_the_first_layout_is_read_and_written_on(ledger: Ledger) -> None:
+    ledger.path.parent.mkdir()
+    with closing(sqlite3.connect(ledger.path)) as db:
+        db.executescript(FIRST_LAYOUT)
+    archive = {"updated_at": "2026-11-24T06:17:13.000+00:00", "progress": {"batchId": 1}}
+    assert ledger.progress() == {"archive": archive}
+    ledger.record_progress("simulate", {"files": 1})
+    found = ledger.progress()
+    assert found == {
+        "archive": archive,
+        "simulate": {"updated_at": found["simulate"]["updated_at"], "progress": {"files": 1}},
+    }
+    assert ledger.last_good_ends() == {"merge": "2026-11-24T06:17:12.000+00:00"}
+    assert ledger.waiting_to_retire() == [FileFigures("a", "a", 1, 1, 0, 0)]
 
 
 def _fail(run: Run) -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,14 @@ def test_a_lock_is_given_back_when_its_block_fails(tmp_path: Path) -> None:
         raise ValueError("x")
     assert not is_locked(tmp_path, "a")
     assert not is_locked(tmp_path, "never taken")
+
+
+def test_who_only_looks_is_not_taken_for_a_holder_and_does_not_make_another_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "a.lock").open("a") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_locked(tmp_path, "a")
+        monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        with lock(tmp_path, "a"):
+            assert is_locked(tmp_path, "a")

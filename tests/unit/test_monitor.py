@@ -14,13 +14,14 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from consumer.components.health import JobStatus, Pile, QueryStatus, Status, TableStatus, lateness
-from consumer.components.readable import bytes_text, duration_text, safe
-from consumer.monitor import as_json, render, status
+from consumer.components.health import JobStatus, Part, Pile, QueryStatus, Status, TableStatus, faults, lateness
+from consumer.monitor import as_json, part_status, render, status, summary
 from lakehouse.arrivals import Arrival, Arrivals
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.locks import lock
+from lakehouse.producers import ProducerStatus
+from lakehouse.readable import bytes_text, duration_text, safe
 from lakehouse.settings import Limits, Settings, unpack_settings
 from lakehouse.tables import TableFacts
 
@@ -81,11 +82,7 @@ def shown(seen: Status, width: int = 80) -> str:
 
 def made(**changes: Any) -> Status:
     """A pipeline on which nothing is late."""
-    quiet: dict[str, Any] = {
-        "now": NOW, "data_lake": Path("lake"), "waiting": Pile(), "unmerged": Pile(), "unarchived": Pile(),
-        "first_landed_at": NOW - HOUR, "tables": {}, "jobs": {}, "queries": {},
-    }  # fmt: skip
-    return Status(**(quiet | changes))
+    return replace(Status(NOW, Path("lake"), first_landed_at=NOW - HOUR), **changes)
 
 
 # --- What is gathered
@@ -188,7 +185,7 @@ def test_a_job_under_another_name_is_found_by_its_command(tmp_path: Path) -> Non
 
 PROGRESS = {
     "batchId": 7, "timestamp": "2024-05-17T12:00:00.000Z", "numInputRows": 1000, "inputRowsPerSecond": float("inf"),
-    "processedRowsPerSecond": 250.5, "durationMs": {"triggerExecution": 4000},
+    "processedRowsPerSecond": 250.5, "durationMs": {"latestOffset": 500, "triggerExecution": 4000},
     "stateOperators": [{"numRowsTotal": 40}, {"numRowsTotal": 2}],
 }  # fmt: skip
 
@@ -214,22 +211,75 @@ def test_a_query_without_any_progress_is_known_by_its_checkpoint(settings: Setti
     assert waited == pytest.approx(3600, abs=60)
 
 
-def test_what_the_archive_wrote_after_the_metrics_progress_waits_for_the_metrics(
+def test_what_the_archive_wrote_after_the_metrics_last_looked_waits_for_them_even_if_they_idle_since(
     settings: Settings, lake: Lake, ledger: Ledger
 ) -> None:
     metadata = lake.logs / "_spark_metadata"
     metadata.mkdir(parents=True)
-    ledger.record_progress("metrics", PROGRESS)
-    moment = now()
-    for name, seconds in {"0": -60, "1": 20, "2": 40, ".2.crc": 40}.items():
+    looked_at = NOW + timedelta(seconds=0.5)  # as PROGRESS has it
+    for name, seconds in {"0": -60, "1": -0.1, "2": 1, "3": 2, ".3.crc": 2}.items():
         (metadata / name).write_text("v1")
-        os.utime(metadata / name, times=(0, moment.timestamp() + seconds))
-    waited = status(settings, moment + timedelta(seconds=320)).queries["metrics"].waiting_seconds
-    assert waited == pytest.approx(300, abs=1)
+        os.utime(metadata / name, times=(0, looked_at.timestamp() + seconds))
     ledger.record_progress("metrics", PROGRESS)
-    for path in metadata.iterdir():
-        os.utime(path, times=(0, moment.timestamp() - 60))
+    ledger.touch_progress("metrics")
+    moment = looked_at + timedelta(seconds=301)
+    assert status(settings, moment).queries["metrics"].waiting_seconds == 300
+    ledger.record_progress("metrics", PROGRESS | {"timestamp": "2024-05-17T12:00:03.000Z"})
     assert status(settings, moment).queries["metrics"].waiting_seconds is None
+    ledger.clear_progress("metrics")
+    lake.checkpoint("metrics").mkdir(parents=True)
+    assert status(settings, moment).queries["metrics"].waiting_seconds == 361
+
+
+def test_the_stream_runs_since_it_said_so_while_its_lock_is_held(
+    settings: Settings, lake: Lake, ledger: Ledger
+) -> None:
+    def seen() -> tuple[datetime | None, list[str]]:
+        found = status(settings, now())
+        return found.stream_started_at, list(found.queries)
+
+    assert seen() == (None, [])
+    with lock(lake.locks, "stream"):
+        assert seen() == (None, [])  # it ends by itself: --once
+        ledger.record_progress("stream", {})
+        started_at = datetime.fromisoformat(ledger.progress()["stream"]["updated_at"])
+        assert seen() == (started_at, ["archive", "metrics"])
+    assert seen() == (None, [])
+
+
+def test_producers_that_ever_ran_are_told_of(settings: Settings, lake: Lake, ledger: Ledger) -> None:
+    times = {"started_at": ago(9).isoformat(), "progress_at": None, "landed_at": None, "ended_at": NOW.isoformat()}
+    ledger.record_progress("simulate", times | {"files": 0, "rows": 0})
+    ended = ProducerStatus("ended", ago(9), ended_at=NOW)
+    assert status(settings, now()).producers == {"simulate": ended}
+    with lock(lake.locks, "follow"):
+        assert status(settings, now()).producers == {"simulate": ended, "follow": ProducerStatus("running")}
+
+
+def test_a_part_is_told_without_reading_the_rest(settings: Settings, lake: Lake, ledger: Ledger) -> None:
+    (lake.merged / "_delta_log").mkdir(parents=True)
+    (lake.merged / "_delta_log" / f"{0:020}.json").write_text("not a commit")
+    land(lake, "a.parquet")
+    with ledger.run("merge"):
+        pass
+    with lock(lake.locks, "stream"):
+        ledger.record_progress("stream", {})
+        ledger.record_progress("archive", PROGRESS)
+        ledger.touch_progress("metrics")
+        moment = now()
+        whole = status(settings, moment)
+        stream, jobs = part_status(settings, "stream", moment), part_status(settings, "jobs", moment)
+    queries = {name: replace(query, waiting_seconds=None) for name, query in whole.queries.items()}
+    assert stream == Status(moment, lake.root, stream_started_at=whole.stream_started_at, queries=queries)
+    assert jobs == Status(moment, lake.root, first_landed_at=whole.first_landed_at, jobs=whole.jobs)
+    assert [sentence.partition(":")[0] for sentence in whole.late] == ["merged"]
+
+
+def test_a_part_of_a_new_lake_is_not_at_work(settings: Settings) -> None:
+    stream, jobs = part_status(settings, "stream", NOW), part_status(settings, "jobs", NOW)
+    assert stream.late == ("stream: it is not running; start it with: python -m consumer stream",)
+    assert jobs.late == ("merge: has never ended well",)
+    assert not settings.lake.root.exists()
 
 
 def test_status_needs_neither_a_jvm_nor_a_data_frame(settings: Settings, lake: Lake, ledger: Ledger) -> None:
@@ -237,9 +287,12 @@ def test_status_needs_neither_a_jvm_nor_a_data_frame(settings: Settings, lake: L
     script = (
         "import sys\n"
         "from datetime import UTC, datetime\n"
-        "from consumer.monitor import as_json, render, status\n"
+        "from consumer.monitor import as_json, part_status, render, status, summary\n"
         "from lakehouse.settings import unpack_settings\n"
         f"settings = unpack_settings({{'paths': {{'data_lake': {str(lake.root)!r}}}}}, 'test')\n"
+        "for part in ('stream', 'jobs'):\n"
+        "    summary(part_status(settings, part, datetime.now(UTC)), part)\n"
+        "print([name for name in ('deltalake', 'rich') if name in sys.modules])\n"
         "seen = status(settings, datetime.now(UTC))\n"
         "assert seen.tables['merged'].facts.rows == 1\n"
         "as_json(seen), render(seen)\n"
@@ -247,7 +300,7 @@ def test_status_needs_neither_a_jvm_nor_a_data_frame(settings: Settings, lake: L
     )
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    assert ran.stdout == "[]\n[]\n"
 
 
 # --- What is late
@@ -326,11 +379,113 @@ def ended(seconds_ago: float, exit_code: int = 0, **changes: Any) -> JobStatus:
                 )
             ],
         ),
+        (made(stream_started_at=ago(120), queries={"metrics": QueryStatus()}), []),
+        (made(stream_started_at=ago(10_000), queries={"metrics": QueryStatus(ago(120))}), []),
+        (
+            made(stream_started_at=ago(180), queries={"metrics": QueryStatus(ago(7200)), "archive": QueryStatus()}),
+            [
+                (
+                    f"{name}: its last progress was {progress} (limit 2 min); the stream was started 3 min ago; see its"
+                    " log, consumer/consumer.log, and start it again"
+                )
+                for name, progress in {"metrics": "2 h ago", "archive": "never"}.items()
+            ],
+        ),
+        (
+            made(stream_started_at=ago(180), queries={"archive": QueryStatus(ago(170), waiting_seconds=150)}),
+            [
+                (
+                    "archive: rows have been waiting for the query for 2 min (limit 2 min), its last progress was"
+                    " 3 min ago; the stream was started 3 min ago; see its log, consumer/consumer.log, and start it again"
+                )
+            ],
+        ),
+        (
+            made(stream_started_at=ago(4), queries={"archive": QueryStatus(ago(7200), waiting_seconds=150)}),
+            [
+                (
+                    "archive: rows have been waiting for the query for 2 min (limit 2 min), its last progress was"
+                    " 2 h ago; the stream was started 4 s ago"
+                )
+            ],
+        ),
+        (made(producers={"simulate": ProducerStatus("running", ago(99), ago(60))}), []),
+        (made(producers={"simulate": ProducerStatus("killed", ago(99), ago(90))}), []),
+        (made(producers={"simulate": ProducerStatus("ended", ago(9999), ago(9000), ended_at=ago(9000))}), []),
+        (
+            made(producers={"simulate": ProducerStatus("running", ago(9999), ago(180))}),
+            [
+                (
+                    "simulate: it is running, but its last progress was 3 min ago (limit 1 min); see its log,"
+                    " writer/producer.log, and start it again"
+                )
+            ],
+        ),
         (made(tables={"delta": TableStatus(problem="bad")}), ["delta: the table cannot be read: bad"]),
     ],
 )
 def test_what_is_late_is_said_in_a_sentence(seen: Status, expected: list[str]) -> None:
     assert lateness(seen, Limits()) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "seen", "expected"),
+    [
+        ("stream", made(), ["stream: it is not running; start it with: python -m consumer stream"]),
+        (
+            "stream",
+            made(stream_started_at=ago(4), queries={"archive": QueryStatus(ago(3)), "metrics": QueryStatus()}),
+            ["metrics: no progress yet, the stream was started 4 s ago"],
+        ),
+        (
+            "stream",
+            made(stream_started_at=ago(4), queries={"archive": QueryStatus(ago(5)), "metrics": QueryStatus(ago(4))}),
+            ["archive: no progress yet, the stream was started 4 s ago"],
+        ),
+        ("stream", made(stream_started_at=ago(999), queries={"archive": QueryStatus(ago(120))}), []),
+        (
+            "stream",
+            made(stream_started_at=ago(180), queries={"archive": QueryStatus(ago(7200))}),
+            [
+                (
+                    "archive: its last progress was 2 h ago (limit 2 min); the stream was started 3 min ago; see its"
+                    " log, consumer/consumer.log, and start it again"
+                )
+            ],
+        ),
+        ("jobs", made(first_landed_at=None), ["merge: has never ended well"]),
+        (
+            "jobs",
+            made(first_landed_at=None, jobs={"merge": JobStatus("running", ago(4))}),
+            ["merge: has never ended well and is running"],
+        ),
+        (
+            "jobs",
+            made(jobs={"merge": ended(5, 1)}),
+            [
+                "merge: the last run, 5 s ago, failed with exit code 1",
+                "merge: has never ended well, and the first file landed 1 h ago (limit 5 min)",
+            ],
+        ),
+        (
+            "jobs",
+            made(jobs={"merge": ended(300), "batch": JobStatus(), "maintain": JobStatus()}, first_landed_at=None),
+            [],
+        ),
+        (
+            "jobs",
+            made(jobs={"merge": ended(301), "batch": JobStatus()}, first_landed_at=ago(1000)),
+            [
+                "merge: last ended well 5 min ago (limit 5 min)",
+                "batch: has never ended well, and the first file landed 17 min ago (limit 15 min)",
+            ],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_part_that_must_be_at_work_is_said_in_a_sentence(
+    part: Part, seen: Status, expected: list[str]
+) -> None:
+    assert faults(seen, Limits(), part) == expected
 
 
 def test_something_late_makes_the_exit_code_1() -> None:
@@ -347,6 +502,10 @@ def busy() -> Status:
     hostile = "[bold]x[/bold]\x1b[2J\n\u202efdp.exe"
     figures = {"rows": 1234, "reasons": {"no ip": 2}, "error": hostile}
     return made(
+        producers={
+            "simulate": ProducerStatus("running", ago(9000), ago(3), ago(3), files=1234, rows=123_456_789),
+            "follow": ProducerStatus("running", ago(9)),
+        },
         waiting=Pile(3, 1_234_567, 4000.0),
         unmerged=Pile(1, 10, 4000.0),
         unarchived=Pile(2, 20, 30.0),
@@ -379,6 +538,8 @@ def test_eighty_columns_are_enough(busy: Status) -> None:
     assert max(len(line.rstrip()) for line in lines) <= 80
     words = " ".join(shown(busy).split())
     for figure in (
+        "simulate running 1,234 123,456,789 3 s ago 3 s ago",
+        "follow running 0 0 nothing yet none yet",
         "123,456,789 400 98.8 GB 12 2 min ago",
         "cannot be read",
         "not made yet",
@@ -395,6 +556,23 @@ def test_eighty_columns_are_enough(busy: Status) -> None:
 
 def test_a_quiet_pipeline_says_that_nothing_is_late() -> None:
     assert shown(made()).splitlines()[-1] == "nothing is late"
+
+
+def test_a_part_is_shown_in_a_line_if_all_is_well_else_in_one_for_each_thing_that_is_wrong(busy: Status) -> None:
+    queries = {"archive": QueryStatus(ago(10)), "metrics": QueryStatus(ago(2))}
+    jobs = {"merge": ended(60), "batch": JobStatus()}
+    well = made(stream_started_at=ago(7200), queries=queries, jobs=jobs)
+    assert summary(well, "stream") == "stream: started 2 h ago; last progress: archive 10 s ago, metrics 2 s ago"
+    assert summary(well, "jobs") == "jobs: last ended well: merge 1 min ago, batch never"
+    wrong = summary(replace(well, late=(*busy.late, "x" * 1000)), "jobs").splitlines()
+    assert wrong == [r"merge: the last run failed: [bold]x[/bold]\x1b[2J\n\u202efdp.exe", "x" * 500 + "…"]
+
+
+def test_json_of_a_part_has_that_part_alone(busy: Status) -> None:
+    whole, common = as_json(busy), {"now", "data_lake", "late", "exit_code"}
+    stream, jobs = as_json(busy, "stream"), as_json(busy, "jobs")
+    assert stream == {key: whole[key] for key in common | {"stream_started_at", "queries"}}
+    assert jobs == {key: whole[key] for key in common | {"jobs"}}
 
 
 def test_json_is_strict_and_plain(busy: Status) -> None:
@@ -415,6 +593,10 @@ def test_json_is_strict_and_plain(busy: Status) -> None:
     }  # fmt: skip
     assert back["jobs"]["merge"]["figures"] == busy.jobs["merge"].figures
     assert (back["jobs"]["merge"]["age_seconds"], back["jobs"]["batch"]["age_seconds"]) == (60, None)
+    assert back["producers"]["simulate"] == {
+        "state": "running", "started_at": ago(9000).isoformat(), "progress_at": ago(3).isoformat(),
+        "landed_at": ago(3).isoformat(), "ended_at": None, "files": 1234, "rows": 123_456_789,
+    }  # fmt: skip
     assert back["queries"]["archive"]["processed_rate"] == 33_000.4
     assert back["late"] == list(busy.late)
 

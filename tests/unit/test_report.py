@@ -16,12 +16,12 @@ from rich.console import Console
 
 from consumer.components.figures import Day, Figures, Ranked, Report, Top, minus, total
 from consumer.components.identity import identity
-from consumer.components.readable import short_count_text
 from consumer.report import as_json, render, report
 from lakehouse.errors import LockedError, PipelineError
 from lakehouse.lake import Lake
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.locks import lock
+from lakehouse.readable import short_count_text
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version, table_id
 

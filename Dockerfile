@@ -28,7 +28,9 @@ ENV MALLOC_ARENA_MAX=2 ARROW_DEFAULT_MEMORY_POOL=system
 RUN apt-get update \
  && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
  && rm -rf /var/lib/apt/lists/*
-RUN python /build/requirements.py spark connect | pip install -r /dev/stdin -c /build/constraints.txt
+# "spark connect" adds what spark.remote needs.
+ARG EXTRAS=spark
+RUN python /build/requirements.py $EXTRAS | pip install -r /dev/stdin -c /build/constraints.txt
 COPY scripts/install_jars.py /build/
 RUN python /build/install_jars.py && rm -rf /tmp/*
 COPY --chmod=755 docker/program /usr/local/bin/consumer

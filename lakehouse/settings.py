@@ -49,7 +49,7 @@ class Landing(Group):
 class Simulate(Group):
     """What the simulator makes. Shares are parts of all events."""
 
-    rate: Annotated[float, Field(gt=0)] = 1000
+    rate: Annotated[float, Field(gt=0)] = 100
     visitors: Positive = 5000
     paths: Positive = 500
     duplicates: Share = 0.02

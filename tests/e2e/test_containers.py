@@ -22,7 +22,7 @@ TABLES = ["merged", "quarantine", "delta", *METRICS]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("simulated")
     folder.chmod(0o755)
-    running = Stack(folder, "lakehouse-e2e-simulated", {"PIPELINE_SIMULATE__RATE": "300"})
+    running = Stack(folder, "lakehouse-e2e-simulated", {"PIPELINE_SIMULATE__RATE": "200"})
     running.compose("build")
     try:
         running.compose("up", "--detach")

@@ -76,6 +76,14 @@ def test_a_system_crontab_names_the_account_in_each_line() -> None:
     )
 
 
+def test_what_jobs_say_can_go_to_a_pipe_too() -> None:
+    line = made(user="pipeline", output=Path("/run/a pipe")).splitlines()[-1]
+    assert line == (
+        "17 3 * * * pipeline cd /srv/pipeline && /opt/venv/bin/python -m cleaner job maintain --conf conf/pipeline.yaml"
+        " --echo >>'/run/a pipe' 2>&1"
+    )
+
+
 def test_a_path_with_blanks_quotes_and_percent_signs_survives_cron_and_the_shell(tmp_path: Path) -> None:
     root = tmp_path / """100% of "John's" logs $(date) `x` #1"""
     root.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LockedError
-from lakehouse.locks import is_locked, lock
+from lakehouse.locks import hold, is_locked, lock
 
 HOLDER = """
 import sys; from pathlib import Path; from lakehouse.locks import lock
@@ -57,3 +57,23 @@ def test_who_only_looks_is_not_taken_for_a_holder_and_does_not_make_another_give
         monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
         with lock(tmp_path, "a"):
             assert is_locked(tmp_path, "a")
+
+
+def test_a_lock_can_be_held_until_the_process_ends_and_be_asked_for_again(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from lakehouse.locks import hold\n"
+        "hold(Path(sys.argv[1]), 'merge'); hold(Path(sys.argv[1]), 'merge')\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(LockedError, match="merge is locked by another process"):
+            hold(tmp_path, "merge")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not is_locked(tmp_path, "merge")

@@ -114,6 +114,7 @@ def test_down_and_up_goes_on_without_losing_or_doubling_a_row(stack: Stack) -> N
 
 def test_stop_ends_all_three_cleanly(stack: Stack) -> None:
     stack.compose("start", "producer")
+    stack.wait_until_healthy()
     stack.compose("stop")
     states = {service: stack.inspect(service)["State"] for service in SERVICES}
     assert {service: (state["ExitCode"], state["OOMKilled"]) for service, state in states.items()} == dict.fromkeys(

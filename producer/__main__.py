@@ -92,8 +92,8 @@ def simulate(
             start = utc_now()
         elif seed is not None:
             start = SEEDED_START
-        else:  # at full speed time runs ahead of ours: begin so far back that no event lies in the future
-            start = utc_now() - timedelta(seconds=events / simulation.rate)
+        else:  # at full speed time runs ahead of ours: begin so far back that no event lies in the future, in quiet hours too
+            start = utc_now() - timedelta(seconds=60 + 2 * events / simulation.rate)
         seed = secrets.randbelow(2**32) if seed is None else seed
         log.info("simulating %g events/s from %s on with --seed %d", simulation.rate, f"{start:%F %T} UTC", seed)
         ticks = None if duration is None else math.ceil(duration / TICK_SECONDS)

@@ -179,7 +179,7 @@ class Job(Group):
 
 DEFAULT_JOBS = {
     "merge": {"cron": "* * * * *", "program": "cleaner", "command": "merge"},
-    "batch": {"cron": "*/5 * * * *", "program": "consumer", "command": "batch"},
+    "batch": {"cron": "*/2 * * * *", "program": "consumer", "command": "batch"},
     "maintain": {"cron": "17 3 * * *", "program": "cleaner", "command": "maintain"},
 }
 

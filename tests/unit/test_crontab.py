@@ -56,7 +56,7 @@ def test_the_crontab_has_the_environment_and_one_line_for_each_job() -> None:
         "# merge",
         "* * * * * cd /srv/pipeline && /opt/venv/bin/python -m cleaner job merge --conf conf/pipeline.yaml",
         "# batch",
-        "*/5 * * * * cd /srv/pipeline && /opt/venv/bin/python -m cleaner job batch --conf conf/pipeline.yaml",
+        "*/2 * * * * cd /srv/pipeline && /opt/venv/bin/python -m cleaner job batch --conf conf/pipeline.yaml",
         "# maintain",
         "17 3 * * * cd /srv/pipeline && /opt/venv/bin/python -m cleaner job maintain --conf conf/pipeline.yaml",
     ]
@@ -65,7 +65,7 @@ def test_the_crontab_has_the_environment_and_one_line_for_each_job() -> None:
 def test_python_crontab_reads_back_what_it_wrote() -> None:
     table = CronTab(tab=made())
     assert [(job.comment, str(job.slices), job.is_enabled()) for job in table] == [
-        ("merge", "* * * * *", True), ("batch", "*/5 * * * *", True), ("maintain", "17 3 * * *", True),
+        ("merge", "* * * * *", True), ("batch", "*/2 * * * *", True), ("maintain", "17 3 * * *", True),
     ]  # fmt: skip
 
 

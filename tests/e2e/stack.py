@@ -81,12 +81,10 @@ class Stack:
     def processes(self, service: str) -> list[tuple[int, str]]:
         """The container's processes: user id and command line."""
         container = self.inspect(service)["Id"]
-        words = ["docker", "top", container, "-eo", "uid,args"]
-        # It fails where a process ends while it looks.
-        answers = (subprocess.run(words, capture_output=True, text=True, check=False) for _ in range(20))
-        ran = next(answer for answer in answers if answer.returncode == 0)
-        lines = [line.split(None, 1) for line in ran.stdout.splitlines()[1:]]
-        return [(int(uid), args) for uid, args in lines]
+        words = ["docker", "top", container, "-eo", "pid,uid,args"]  # docker itself looks for the pid
+        ran = subprocess.run(words, capture_output=True, text=True, check=True)
+        lines = [line.split(None, 2) for line in ran.stdout.splitlines()[1:]]
+        return [(int(uid), args) for _, uid, args in lines]
 
     def table(self, name: str) -> pl.DataFrame:
         """A Delta table of the lake, by its folder; without a row where there is none yet."""

@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from cleaner.maintain import archived_files
 from lakehouse.lake import METRICS, Lake
 
 ROOT = Path(__file__).parents[2]
@@ -110,9 +112,18 @@ class Stack:
         tables = [self.table(f"metrics/{mode}/{grain}") for grain in METRICS]
         return min(0 if table.is_empty() else int(table["requests"].sum()) for table in tables)
 
-    def down(self) -> None:
-        """Stop and remove all of it but the folders."""
-        self.compose("down", "--volumes")
+
+@contextmanager
+def running(folder: Path, name: str, environment: Mapping[str, str]) -> Iterator[Stack]:
+    """A ``Stack`` of these, built and started; at the end all of it is removed but the folders."""
+    folder.chmod(0o755)
+    stack = Stack(folder, name, environment)
+    stack.compose("build")
+    try:
+        stack.compose("up", "--detach")
+        yield stack
+    finally:
+        stack.compose("down", "--volumes")
 
 
 def copy_project(folder: Path) -> None:
@@ -135,13 +146,3 @@ def give_to_owner(folder: Path) -> None:
     if os.getuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, *OWNER)
-
-
-def archived_files(logs: Path) -> list[str]:
-    """The names of the files that count in ``logs/``: what is written beside them is a failed attempt's."""
-    metadata = logs / "_spark_metadata"
-    compacted = sorted(metadata.glob("*.compact"), key=lambda path: int(path.stem))[-1:]
-    since = int(compacted[0].stem) if compacted else -1
-    batches = [path for path in metadata.iterdir() if path.name.isdigit() and int(path.name) > since]
-    entries = [json.loads(line) for path in [*compacted, *batches] for line in path.read_text().splitlines()[1:]]
-    return [Path(entry["path"]).name for entry in entries if entry["action"] == "add"]

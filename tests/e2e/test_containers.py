@@ -11,30 +11,23 @@ import polars as pl
 import pytest
 import yaml
 
-from tests.e2e.stack import OWNER, SERVICES, Stack
+from tests.e2e.stack import OWNER, SERVICES, Stack, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
-
-METRICS = [f"metrics/{mode}/{grain}" for mode in ("streaming", "batch") for grain in ("daily", "ip", "agent")]
-TABLES = ["merged", "quarantine", "delta", *METRICS]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("simulated")
-    folder.chmod(0o755)
-    running = Stack(folder, "lakehouse-e2e-simulated", {"PIPELINE_SIMULATE__RATE": "200"})
-    running.compose("build")
-    try:
-        running.compose("up", "--detach")
-        yield running
-    finally:
-        running.down()
+    with running(folder, "lakehouse-e2e-simulated", {"PIPELINE_SIMULATE__RATE": "200"}) as stack:
+        yield stack
 
 
 def test_three_services_become_healthy_and_every_layer_gets_rows(stack: Stack) -> None:
     stack.wait_until_healthy()
-    stack.wait_for("rows in every table", lambda: not any(stack.table(name).is_empty() for name in TABLES), 400)
+    stack.wait_for(
+        "rows in every table", lambda: not any(stack.table(name).is_empty() for name in stack.lake.tables), 400
+    )
     assert not stack.archive().is_empty()
 
 

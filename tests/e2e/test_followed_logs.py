@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -46,16 +46,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("followed")
-    folder.chmod(0o755)
     environment = {"ACCESS_LOGS": str(logs), "PIPELINE_INGEST__SITE": "example.org", "PIPELINE_LANDING__FORMAT": "json"}
-    running = Stack(folder, "lakehouse-e2e-followed", environment)
-    running.compose("build")
-    try:
-        running.compose("up", "--detach")
-        yield running
-    finally:
-        running.down()
+    with running(tmp_path_factory.mktemp("followed"), "lakehouse-e2e-followed", environment) as stack:
+        yield stack
 
 
 def test_logs_are_counted_as_they_are_as_they_grow_and_as_they_rotate(stack: Stack, logs: Path) -> None:

@@ -90,6 +90,7 @@ class Follower:
         self._asleep: dict[Path, Signature] = {}
         self._refused: dict[Path, tuple[Signature, float]] = {}
         self._missing: set[Path] = set()
+        self._empty: set[str] = set()
         self._folders: dict[Path, int] = {}
         self._landed_gzips: set[Signature] = set()
         self._fresh_gzips: dict[Path, Quiet] = {}
@@ -157,6 +158,11 @@ class Follower:
                 files = files_named(named)
             except InputError:
                 files = [Path(named)]
+            if files:
+                self._empty.discard(named)
+            elif named not in self._empty:
+                log.warning("%s: no file there; waiting for one", source_text(named))
+                self._empty.add(named)
             if not Path(named).is_dir():
                 named_paths.update(files)
             for path in files:

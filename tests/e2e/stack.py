@@ -20,6 +20,8 @@ from lakehouse.lake import METRICS, Lake
 ROOT = Path(__file__).parents[2]
 SERVICES = ("producer", "consumer", "cleaner")
 POLL_SECONDS = 2.0
+# What compose sees of this environment: what finds the engine, and nothing that goes before the copy's .env.
+OUTSIDE = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
 # Who starts the containers. Root starts them for somebody else, so that its powers cannot hide a fault.
 OWNER = (os.getuid() or 12345, os.getgid() or 23456)
 
@@ -45,7 +47,7 @@ class Stack:
         """Run ``docker compose WORDS`` in the project and return what it printed."""
         ran = subprocess.run(
             ["docker", "compose", "-p", self.name, *words],
-            cwd=self.folder, capture_output=True, text=True, timeout=timeout_seconds, check=False,
+            cwd=self.folder, env=OUTSIDE, capture_output=True, text=True, timeout=timeout_seconds, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"docker compose {' '.join(words)}: {ran.stdout}{ran.stderr}"
         return ran.stdout

@@ -12,12 +12,12 @@ from tests.e2e.stack import Stack, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
-REAL = Path(os.environ.get("ACCESS_LOGS", "/nonexistent")) / "elastic_apache" / "apache_logs"
+REAL = Path(os.environ.get("REAL_LOGS", "/nonexistent")) / "elastic_apache" / "apache_logs"
 ADM = 4  # the group that may read a web server's logs
 
 
 def log_lines() -> tuple[list[bytes], dict[int, int]]:
-    """Lines and how many requests have which status: of a real log where ACCESS_LOGS has it, else of a made-up one."""
+    """Lines and how many requests have which status: of a real log where REAL_LOGS has it, else of a made-up one."""
     if REAL.exists():
         oracle = json.loads((REAL.parent / "oracle.json").read_text())
         return REAL.read_bytes().splitlines(keepends=True), {int(s): n for s, n in oracle["status"].items()}

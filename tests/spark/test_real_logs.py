@@ -1,4 +1,4 @@
-"""Real logs against an independent oracle's counts. Runs where ACCESS_LOGS names the folder of logs."""
+"""Real logs against an independent oracle's counts. Runs where REAL_LOGS names the folder of logs."""
 
 import gzip
 import json
@@ -20,11 +20,11 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.settings import Settings
 
-LOGS = Path(os.environ.get("ACCESS_LOGS", "/nonexistent"))
+LOGS = Path(os.environ.get("REAL_LOGS", "/nonexistent"))
 SETS = ("elastic_apache", "meatlabel_nginx", "farm_apache_combined", "farm_apache_common")
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.skipif(not LOGS.is_dir(), reason="ACCESS_LOGS does not name a folder of real logs")
+pytestmark = pytest.mark.skipif(not LOGS.is_dir(), reason="REAL_LOGS does not name a folder of real logs")
 
 
 def logs_of(name: str) -> list[Path]:

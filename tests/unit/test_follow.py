@@ -190,6 +190,15 @@ def test_a_log_that_is_not_there_yet_is_waited_for(logs: Logs) -> None:
     assert logs.landed() == numbered(1, 2)
 
 
+def test_a_glob_without_a_file_is_said_once_and_waited_for(logs: Logs, caplog: pytest.LogCaptureFixture) -> None:
+    logs.start(logs.folder / "*access*")
+    logs.settle()
+    assert [r.message for r in caplog.records] == [f"{logs.folder}/*access*: no file there; waiting for one"]
+    logs.write("example.access.log", lines(1, 2))
+    logs.settle()
+    assert logs.landed() == numbered(1, 2)
+
+
 @pytest.mark.parametrize("path", ["-", "/no/such/folder/access.log"])
 def test_what_cannot_be_followed_is_an_error_at_once(logs: Logs, path: str) -> None:
     with pytest.raises(InputError):

@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 READY  := .venv/.ready
 CODE   := lakehouse producer consumer cleaner docker scripts tests
 
-.PHONY: help up down logs setup demo run test e2e check clean
+.PHONY: help up down logs setup demo run test faults e2e check clean
 
 help: ## show this help
 	@echo 'usage: make TARGET'
@@ -36,7 +36,10 @@ run: $(READY) ## all three programs until Ctrl-C
 	@scripts/run.sh
 
 test: $(READY) ## the tests: unit, spark and streaming
-	$(PYTHON) -m pytest -m 'not e2e'
+	$(PYTHON) -m pytest -m 'not e2e and not long'
+
+faults: $(READY) ## the long form of the fault tests: hundreds of kills, bad files, trouble; resumes a seed with SEED=N
+	$(PYTHON) -m pytest -rA tests/faults
 
 e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
 	$(PYTHON) -m pytest -m e2e tests/e2e

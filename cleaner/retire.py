@@ -36,12 +36,13 @@ def retire_old_files(lake: Lake, ledger: Ledger, *, days: int, now: datetime) ->
 
 
 def _retire(lake: Lake, ledger: Ledger, files: list[FileFigures]) -> int:
+    """Remove the files, then record it: what a crash between the two leaves is recorded by the next run, as gone."""
     if not files:
         return 0
-    ledger.retire(f.landed_file for f in files)
     for file in files:
         if _is_there(lake, file):
             _remove(lake, file)
+    ledger.retire(f.landed_file for f in files)
     log.debug("retired %d landed files", len(files))
     return len(files)
 

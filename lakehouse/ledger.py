@@ -149,10 +149,7 @@ class Ledger:
         return self._file_figures("retired_at IS NULL")
 
     def retire(self, landed_files: Iterable[str]) -> None:
-        """Record that these deliveries' files go away.
-
-        Recorded first, removed after: a crash between the two only makes the file a new delivery of duplicates.
-        """
+        """Record that these deliveries' files are gone."""
         retired_at = now_text()
         with self._writing() as db:
             db.executemany(

@@ -1,0 +1,104 @@
+"""The real programs on a lake of a test, run to their end or killed: at a named point, or after some time. I/O."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from lakehouse.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+KILL_POINTS = Path(__file__).parent / "kill_points"
+END_SECONDS = 300
+
+# A JVM that starts quickly and does little.
+SPARK = {
+    "master": "local[2]",
+    "driver_memory": "700m",
+    "shuffle_partitions": 1,
+    "conf": {
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.databricks.delta.snapshotPartitions": "1",
+    },
+}
+
+
+class Programs:
+    """Programs of one lake.
+
+    :param folder: gets ``data_lake/``, ``log/`` and the settings file.
+    :param groups: groups of settings that differ from the defaults.
+    """
+
+    def __init__(self, folder: Path, **groups: dict[str, object]) -> None:
+        self.output = folder / "output.txt"
+        self.conf = folder / "pipeline.yaml"
+        paths = {"data_lake": str(folder / "data_lake"), "log": str(folder / "log")}
+        folder.mkdir(parents=True, exist_ok=True)
+        self.conf.write_text(yaml.safe_dump({"paths": paths, "spark": SPARK} | groups))
+        self.settings: Settings = load_settings(self.conf)
+        self.lake = self.settings.lake
+
+    def start(self, *words: str, kill_at: str | None = None) -> "subprocess.Popen[bytes]":
+        """Start ``python -m WORDS``, in a session of its own."""
+        environment = os.environ | {"PYTHONPATH": str(KILL_POINTS), "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+        if kill_at is not None:
+            environment["KILL_AT"] = kill_at
+        with self.output.open("ab") as output:
+            output.write(f"\n$ {' '.join(words)}{f'  # killed {kill_at}' if kill_at else ''}\n".encode())
+            output.flush()
+            return subprocess.Popen(
+                [sys.executable, "-m", *words, "--conf", str(self.conf)],
+                cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+
+    def run(self, *words: str, kill_at: str | None = None, kill_after_seconds: float | None = None) -> bool:
+        """Run a program to its end, or until it is killed.
+
+        :return: whether it was killed; it may have ended before that.
+        """
+        program = self.start(*words, kill_at=kill_at)
+        try:
+            code = program.wait(END_SECONDS if kill_after_seconds is None else kill_after_seconds)
+        except subprocess.TimeoutExpired:
+            assert kill_after_seconds is not None, f"{words} still runs after {END_SECONDS} s: {self.told()}"
+            kill(program)
+            return True
+        kill(program)  # what a program that killed itself may have left in its session
+        assert code in (0, -signal.SIGKILL), f"{words} ended with {code}: {self.told()}"
+        return code != 0
+
+    def told(self) -> str:
+        """The end of what the programs printed."""
+        return self.output.read_text(errors="replace")[-4000:]
+
+
+def kill(program: "subprocess.Popen[bytes]") -> None:
+    """End all processes of the program's session by SIGKILL, and wait until they are gone."""
+    while processes := in_session(program.pid):
+        for pid in processes:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.01)
+        program.poll()
+
+
+def in_session(session: int) -> Sequence[int]:
+    """The processes of a session that have not ended."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = status.read_text().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_session) == session and state not in "ZX":
+            found.append(int(status.parent.name))
+    return found

@@ -260,7 +260,7 @@ def test_a_row_that_does_not_arrive_in_merged_stays_in_quarantine(
     assert (last_run(lake)["merged"], last_run(lake)["duplicates"], problems(lake)) == (0, 2, ())
 
 
-def killed_before(step: str, lake: Lake, run: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def killed_before(step: str, lake: Lake, run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run die there, with the ledger as a process that is killed would leave it."""
     copied = lake.root.parent / "ledger as it was"
 
@@ -315,3 +315,19 @@ def test_killed_at_a_step_with_a_merge_under_the_old_rules_in_between_it_ends_th
     assert len(found["quarantine"]) == len(expected["quarantine"]) + 1
     again = {"e.parquet": (9, 0, 8, 1, {"no event_id": 1, NO_IP: 1})}
     assert (figures(lake), problems(lake)) == (FIGURES | again, ())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_looser_later", [True, False])
+def test_rows_that_a_killed_merge_left_in_both_tables_under_two_rules_are_in_one_after_a_replay(
+    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, is_looser_later: bool
+) -> None:
+    before, after = (settings, loose(settings)) if is_looser_later else (loose(settings), settings)
+    land_parquet(lake.landing / A, [landed("e1"), landed("e2", status=700), landed("e2", status=700)])
+    killed_before("record_files", lake, lambda: merge(before, lambda: spark), monkeypatch)
+    merge(after, lambda: spark)
+    assert len(problems(lake)) > 0
+    replay(settings, lambda: spark)
+    assert rows(spark, lake.merged, "event_id", "status", "landed_file") == [("e1", 200, A), ("e2", 700, A)]
+    assert rows(spark, lake.quarantine, "event_id") == []
+    assert (figures(lake), problems(lake)) == ({A: (3, 2, 1, 0, {})}, ())

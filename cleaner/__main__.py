@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 app = application("Merge what has landed into the lake's tables, keep them tidy, and run the periodic jobs.")
 log = logging.getLogger("cleaner")
 
+DAY = "%Y-%m-%d"
 Echo = Annotated[bool, typer.Option("--echo", help="Copy the jobs' output to standard output too.")]
 
 
@@ -64,6 +65,43 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
         from cleaner.maintain import maintain as run
 
         run(settings, partial(_session, settings, "maintain"), datetime.now(UTC))
+
+
+@app.command()
+def replay(
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="TEXT", help="Only rows quarantined for this reason; may be given again."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=[DAY], metavar="DAY", help="Only rows quarantined on this day (UTC) or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=[DAY], metavar="DAY", help="Only rows quarantined on this day or earlier."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, by reason, and change nothing.")
+    ] = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Put quarantined rows before the rules again, after these have changed.
+
+    Those that pass now are merged, each once, and leave quarantine; so does any row whose request has been merged in the
+    meantime. Lines that did not parse as an access log stay: only the producer can parse them. If a newer one does, ingest
+    the log again; then replay takes them out. Waits for a merge that runs.
+    """
+    with reporting_errors():
+        if since and until and since > until:
+            raise typer.BadParameter("--since is after --until")
+        settings = begin("cleaner", conf, job_log("replay"))
+        end_on_sigterm()
+        from cleaner.replay import Asked
+        from cleaner.replay import replay as run
+
+        asked = Asked(tuple(reason or ()), since.date() if since else None, until.date() if until else None)
+        run(settings, partial(_session, settings, "replay"), asked, is_dry_run=dry_run)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
+REFUSED = "file refused: "
 
 
 def create_tables(lake: Lake) -> None:
@@ -96,7 +97,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
 def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame:
     """Refused files in QUARANTINE's columns: one row each."""
-    rows = [(f"refused-{d.landed_file}", d.landed_file, [f"file refused: {d.file.refused}"]) for d in refused]
+    rows = [(f"refused-{d.landed_file}", d.landed_file, [f"{REFUSED}{d.file.refused}"]) for d in refused]
     named = spark.createDataFrame(rows, "event_id string, landed_file string, reasons array<string>")
     empty = {f.name: F.lit(None).cast(f.dataType) for f in QUARANTINE if f.name not in named.columns}
     return named.withColumns(empty | {"quarantined_at": F.current_timestamp()}).select(*QUARANTINE.names)
@@ -169,7 +170,7 @@ def count(
         found = found.unionByName(located(rows.transform(rejected), quarantine, ("event_id",)))
     figures = {d.landed_file: figures_of(d) for d in taken}
     for row in found.collect():
-        figures[row.landed_file] = _added(figures[row.landed_file], row.reasons, row.homes, row.duplicates)
+        figures[row.landed_file] = added(figures[row.landed_file], row.reasons, row.homes, row.duplicates)
     return list(figures.values())
 
 
@@ -189,7 +190,7 @@ def located(rows: DataFrame, stored: DataFrame, identity: Sequence[str]) -> Data
     )
 
 
-def _added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: int) -> FileFigures:
+def added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: int) -> FileFigures:
     """A file's figures and those of its rows with these reasons; none: its accepted rows."""
     counts = dict(file.reasons)
     for reason in reasons:
@@ -206,7 +207,7 @@ def figures_of(delivery: Delivery) -> FileFigures:
 
 def refused_figures(delivery: Delivery) -> FileFigures:
     """A refused file counts as one row, quarantined."""
-    reason = f"file refused: {delivery.file.refused}"
+    reason = f"{REFUSED}{delivery.file.refused}"
     return FileFigures(
         landed_file=delivery.landed_file, name=delivery.file.path.name, rows=1, merged=0, duplicates=0, quarantined=1,
         reasons={reason: 1}, refused=delivery.file.refused, stamp=delivery.stamp,

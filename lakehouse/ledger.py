@@ -35,6 +35,8 @@ COMMIT;
 """
 BUSY_SECONDS = 30
 RUNS_KEPT = 1000
+# Among a run's figures: what it has begun and must be settled, by itself or, if it is killed, by the next run.
+IN_HAND = "in_hand"
 # What can be known of a run of something.
 NEVER, RUNNING, ENDED, KILLED = "never run", "running", "ended", "killed"
 
@@ -114,6 +116,30 @@ class Ledger:
                     {"job": job, "kept": RUNS_KEPT},
                 )
 
+    def note(self, run: Run) -> None:
+        """Write down the figures of a run that goes on, so that they outlive it if it is killed."""
+        with self._writing() as db:
+            db.execute("UPDATE runs SET figures = ? WHERE run_id = ?", (json.dumps(run.figures), run.run_id))
+
+    def in_hand(self, job: str) -> dict[str, Any] | None:
+        """What a run of ``job`` noted as ``IN_HAND`` and no run has settled since."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT json_extract(figures, :path) FROM runs WHERE job = :job"
+                " AND json_type(figures, :path) IS NOT NULL ORDER BY run_id DESC LIMIT 1",
+                {"job": job, "path": f"$.{IN_HAND}"},
+            ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def settle(self, job: str, figures: Iterable[FileFigures]) -> None:
+        """Correct where the rows of these deliveries went, and forget what ``job`` had in hand: all or none."""
+        rows = [(f.merged, f.duplicates, f.quarantined, json.dumps(f.reasons), f.landed_file) for f in figures]
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE files SET merged = ?, duplicates = ?, quarantined = ?, reasons = ? WHERE landed_file = ?", rows
+            )
+            db.execute("UPDATE runs SET figures = json_remove(figures, ?) WHERE job = ?", (f"$.{IN_HAND}", job))
+
     def record_files(self, run: Run, figures: Iterable[FileFigures]) -> None:
         """Record where the rows of these deliveries went, all or none."""
         merged_at = now_text()
@@ -143,6 +169,11 @@ class Ledger:
                 if not known or known[-1][0] is not None or known[-1][1] != file_stamp(path):
                     pending[path.name] = f"{path.name}/{len(known) + 1}" if known else path.name
         return pending
+
+    def files(self, landed_files: Iterable[str]) -> list[FileFigures]:
+        """Those of these deliveries that are recorded."""
+        names = json.dumps(sorted(set(landed_files)))
+        return self._file_figures("landed_file IN (SELECT value FROM json_each(?))", names)
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""
@@ -237,10 +268,10 @@ class Ledger:
             rows = db.execute("SELECT name, updated_at, progress FROM queries ORDER BY name").fetchall()
         return {name: {"updated_at": at, "progress": json.loads(progress)} for name, at, progress in rows}
 
-    def _file_figures(self, condition: str) -> list[FileFigures]:
+    def _file_figures(self, condition: str, *values: str) -> list[FileFigures]:
         columns = "landed_file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp"
         with self._reading() as db:
-            found = db.execute(f"SELECT {columns} FROM files WHERE {condition} ORDER BY landed_file").fetchall()
+            found = db.execute(f"SELECT {columns} FROM files WHERE {condition} ORDER BY landed_file", values).fetchall()
         return [
             FileFigures(file, name, rows, merged, duplicates, quarantined, json.loads(reasons), refused, stamp)
             for file, name, rows, merged, duplicates, quarantined, reasons, refused, stamp in found

@@ -54,8 +54,8 @@ def _is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def run(settings: Settings, remote: str, *words: str) -> None:
-    environment = os.environ | {
+def run(settings: Settings, remote: str, *words: str, **variables: str) -> None:
+    environment = os.environ | variables | {
         "PIPELINE_PATHS__DATA_LAKE": str(settings.paths.data_lake), "PIPELINE_PATHS__LOG": str(settings.paths.log),
         "PIPELINE_SPARK__REMOTE": remote,
     }  # fmt: skip
@@ -72,7 +72,7 @@ def rows(path: Path, *columns: str) -> list[dict[str, Any]]:
     return sorted(found, key=repr)
 
 
-def test_merge_batch_and_maintain_run_on_a_connect_server(settings: Settings, lake: Lake, server: str) -> None:
+def test_merge_batch_and_replay_run_on_a_connect_server(settings: Settings, lake: Lake, server: str) -> None:
     land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1"), unparsed("u", "x"), landed(None)])
     land_json(lake.landing / "b.json", [landed("e2", agent=None), landed("e3", status=42)])
     (lake.landing / "c.parquet").write_bytes(b"not Parquet")
@@ -90,3 +90,8 @@ def test_merge_batch_and_maintain_run_on_a_connect_server(settings: Settings, la
     run(settings, server, "consumer", "batch")
     assert [row["requests"] for row in rows(lake.metrics("batch", "daily"), "requests")] == [2]
     assert [row["agent"] for row in rows(lake.metrics("batch", "agent"), "agent")] == ["curl/7.68.0", None]
+    run(settings, server, "cleaner", "replay", PIPELINE_RULES__STATUS_MIN="0")
+    assert [row["event_id"] for row in rows(lake.merged, "event_id")] == ["e1", "e2", "e3"]
+    assert [row["event_id"] for row in rows(lake.delta, "event_id")] == ["e1", "e2", "e3"]
+    assert len(rows(lake.quarantine, "event_id")) == 3
+    assert Ledger(lake.ledger).waiting_to_retire()[1] == FileFigures("b.json", "b.json", 2, 2, 0, 0)

@@ -14,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from cleaner.__main__ import app as cleaner
 from consumer.__main__ import app as consumer
 from lakehouse.cli import application, begin, overridden, reporting_errors, stop_on_signals
 from lakehouse.errors import InputError, PipelineError, SettingsError
@@ -331,6 +332,30 @@ def test_help_loads_none_of_the_large_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert (result.stderr, b"--follow" in result.stdout) == (b"\n", True)
+
+
+# The cleaner ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_says_what_it_did_on_the_terminal_and_in_its_log(conf: Path, tmp_path: Path) -> None:
+    words = ("replay", "--reason", "no ip", "--since", "2026-01-01", "--until", "2026-01-31", "--conf", conf)
+    code, output = run(*words, program=cleaner)
+    assert code == 0
+    assert "INFO cleaner.replay: 0 quarantined rows looked at, 0 pass: 0 merged, 0 duplicates; " in output
+    assert (tmp_path / "log" / "cron" / "replay.log").read_text() == output
+
+
+def test_a_replay_takes_days_in_their_order_only(conf: Path) -> None:
+    code, output = run("replay", "--since", "2026-02-01", "--until", "2026-01-31", "--conf", conf, program=cleaner)
+    assert (code, "--since is after --until" in output) == (2, True)
+    code, output = run("replay", "--since", "yesterday", "--conf", conf, program=cleaner)
+    assert (code, "'yesterday' does not match" in output) == (2, True)
+
+
+def test_the_help_of_a_replay_says_which_lines_stay() -> None:
+    code, output = run("replay", "--help", program=cleaner)
+    assert (code, "Lines that did not parse as an access log stay" in " ".join(output.split())) == (0, True)
+    assert {"--reason", "--since", "--until", "--dry-run", "--conf"} <= set(output.split())
 
 
 # The consumer --------------------------------------------------------------------------------------------------------

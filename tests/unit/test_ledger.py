@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -7,7 +8,7 @@ import pytest
 
 from lakehouse.errors import PipelineError
 from lakehouse.lake import file_stamp
-from lakehouse.ledger import FileFigures, Ledger, Run
+from lakehouse.ledger import IN_HAND, FileFigures, Ledger, Run
 
 
 @pytest.fixture
@@ -113,6 +114,25 @@ def test_a_run_that_fails_is_recorded_with_its_error_and_its_figures_do_not_coun
     last = ledger.last_runs()["batch"]
     assert (last["exit_code"], last["figures"]["error"]) == (1, "ValueError: broken")
     assert ledger.last_figure("batch", "version") == 7
+
+
+def test_what_a_killed_run_noted_is_in_hand_until_it_is_settled_with_the_figures(ledger: Ledger) -> None:
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [A, B])
+    assert ledger.in_hand("replay") is None
+    ledger_when_killed = ledger.path.with_name("when killed")
+    with ledger.run("replay") as run:
+        run.figures[IN_HAND] = {"transaction": 3}
+        ledger.note(run)
+        shutil.copy(ledger.path, ledger_when_killed)
+    ledger_when_killed.replace(ledger.path)
+    assert (ledger.in_hand("replay"), ledger.in_hand("merge")) == ({"transaction": 3}, None)
+    mended = replace(A, merged=4, quarantined=0, reasons={})
+    ledger.settle("replay", [mended, replace(A, landed_file="unknown")])
+    assert ledger.in_hand("replay") is None
+    assert ledger.last_runs()["replay"]["figures"] == {}
+    assert ledger.files(["b", "a", "a", "unknown"]) == [mended, B]
+    assert ledger.waiting_to_retire() == [mended, B]
 
 
 def test_the_last_progress_of_each_thing_that_goes_on_is_kept(ledger: Ledger) -> None:

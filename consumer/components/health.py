@@ -50,7 +50,10 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class QueryStatus:
-    """A streaming query's last progress, and since when something waits for it. Rates are rows per second."""
+    """A streaming query's last progress, and since when something waits for it. Rates are rows per second.
+
+    ``problem`` is why it cannot go on from its checkpoint at its next start.
+    """
 
     progress_at: datetime | None = None
     batch_id: int | None = None
@@ -61,6 +64,7 @@ class QueryStatus:
     batch_seconds: float | None = None
     state_rows: int | None = None
     waiting_seconds: float | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,8 @@ def _late_job(name: str, job: JobStatus, seen: Status, limits: Limits, *, is_due
 
 
 def _late_query(name: str, query: QueryStatus, seen: Status, limit_seconds: float) -> list[str]:
+    if query.problem is not None:
+        return [f"{name}: {query.problem}; it is made anew from logs/ by: python -m consumer stream"]
     waited, progress_at, started_at = query.waiting_seconds, query.progress_at, seen.stream_started_at
     if progress_at is not None and (seen.now - progress_at).total_seconds() <= limit_seconds:
         return []

@@ -1,6 +1,7 @@
 """How the pipeline is doing, from the ledger, the tables' logs and the landing folder alone. No JVM, and quick. I/O."""
 
 import math
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,7 @@ def status(settings: Settings, now: datetime) -> Status:
     seen = Status(
         now=now,
         data_lake=lake.root,
+        free_bytes=shutil.disk_usage(lake.root).free if lake.root.is_dir() else None,
         producers={name: found for name, found in producers(lake).items() if found.state != NEVER},
         waiting=_pile(landed.values(), now),
         unmerged=_pile((landed[name] for name in unmerged), now),

@@ -44,6 +44,7 @@ def fill(folder: Path) -> Path:
 
 def settings_file(folder: Path, lake: Path, more: str = "") -> Path:
     """A settings file for a lake; its log stands beside the file."""
+    folder.mkdir(exist_ok=True)
     path = folder / "pipeline.yaml"
     path.write_text(f"paths: {{data_lake: {lake}, log: {folder / 'log'}}}\n{more}", encoding="utf-8")
     return path

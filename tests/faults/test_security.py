@@ -22,6 +22,7 @@ from consumer import monitor
 from consumer import report as reports
 from consumer.batch import refresh
 from lakehouse.lake import Lake
+from lakehouse.landed import check
 from lakehouse.logs import configure
 from lakehouse.settings import Settings
 from tests.builders import land_json, land_parquet, landed, unparsed
@@ -177,6 +178,13 @@ def test_what_sparks_jvm_logs_is_one_harmless_line(spark: SparkSession) -> None:
     assert line.count("\n") == 1
     assert is_harmless(line)
     assert "[2J" in line
+
+
+def test_a_link_is_refused_and_not_followed(lake: Lake, tmp_path: Path) -> None:
+    secret = land_json(tmp_path / "secret.json", [landed("e1")])
+    lake.landing.mkdir(parents=True)
+    (lake.landing / "a.json").symlink_to(secret)
+    assert check(lake.landing / "a.json").refused == "a link, which may lead anywhere: land the file itself"
 
 
 # The sources ----------------------------------------------------------------------------------------------------------

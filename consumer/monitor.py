@@ -64,7 +64,7 @@ def status(settings: Settings, now: datetime) -> Status:
         queries={
             name: replace(
                 _query(progress.get(name), waiting_since[name], now),
-                problem=None if started_at else _checkpoint_problem(lake, name),
+                problem=_checkpoint_problem(lake, name),
             )
             for name in QUERIES
             if started_at or name in progress or lake.checkpoint(name).is_dir()
@@ -125,7 +125,9 @@ def _done_with(lake: Lake) -> set[str]:
 
 
 def _checkpoint_problem(lake: Lake, query: str) -> str | None:
-    """Why a query that does not run cannot go on from its checkpoint, or ``None``."""
+    """Why a query cannot go on from its checkpoint, or ``None``. One that runs changes it while we look, and would know."""
+    if is_locked(lake.locks, STREAM):
+        return None
     checkpoint = lake.checkpoint(query)
     try:
         if query == "archive":

@@ -7,6 +7,7 @@ Each arrow into a table is an insert-only MERGE on identity, so a pass that is k
 a pass did is then counted in the tables themselves, not taken from what it meant to do.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,10 +24,12 @@ from lakehouse.rules import accepted, checked, normalised, rejected
 from lakehouse.schema import DELTA, LANDED, MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import Range, hour_ranges, range_condition, table
-from lakehouse.tables import create_table
+from lakehouse.tables import create_table, table_facts
 
 IDENTITY = ("event_id", "timestamp")
 REFUSED = "file refused: "
+
+log = logging.getLogger("cleaner.merge")
 
 
 def create_tables(lake: Lake) -> None:
@@ -64,6 +67,15 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
     return figures
+
+
+def complete_delta(spark: SparkSession, lake: Lake) -> None:
+    """Give ``delta/`` what ``merged/`` has and it lacks: everything, once it was moved away. Nothing, as a rule."""
+    merged, delta = table_facts(lake.merged), table_facts(lake.delta)
+    assert merged is not None
+    if delta is None or merged.rows != delta.rows:
+        log.warning("delta/ lacks rows of merged/: filling it anew from there")
+        insert_new(spark.read.format("delta").load(str(lake.merged)).transform(enriched), lake.delta, IDENTITY)
 
 
 def unique(requests: DataFrame) -> DataFrame:

@@ -60,6 +60,8 @@ def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int)
     :return: how many partitions were compacted.
     """
     compacted = 0
+    for path in lake.tables.values():
+        is_table(path)  # all must be whole: what a damaged log does not name, a vacuum would remove for good
     for path in (lake.merged, lake.delta, lake.quarantine):
         for day in crowded_partitions(path, small_files):
             where = f"WHERE event_date = '{day.isoformat()}'" if day else ""

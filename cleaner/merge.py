@@ -1,17 +1,20 @@
 """One run of the merge: what to do, under which lock, and what is written down of it. I/O; no JVM if there is nothing to do."""
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cleaner.recount import recount
 from cleaner.retire import retire_files
 from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
+from lakehouse.tables import is_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,25 +31,29 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
 
     :param session: makes the Spark session; not called when nothing new has landed.
     :return: how many landed files were merged.
+    :raises TableError: the log of a table is damaged; nothing is done.
     :raises IdentityError: rows are missing or doubled; their files stay where they are.
     :raises LockedError: another run holds the lock for too long.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds):
+    with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
+        started = time.monotonic()
+        # All of them must be whole, before anything is added to one.
+        has_merged, _, has_delta = [is_table(path) for path in (lake.merged, lake.quarantine, lake.delta)]
+        recount(lake, ledger, run)
         pending = ledger.deliveries(waiting_files(lake.landing))
-        with ledger.run(JOB) as run:
-            started = time.monotonic()
-            figures = _merge_pending(settings, session, ledger, run, pending) if pending else []
-            retired = retire_files(lake, ledger)
-            run.figures |= _totals(figures) | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
-            _log_run(run)
+        has_work = pending or (has_merged and not has_delta)
+        figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
+        retired = retire_files(lake, ledger)
+        run.figures |= _totals(figures) | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
+        _log_run(run)
     return len(figures)
 
 
 def _merge_pending(
     settings: Settings, session: "Callable[[], SparkSession]", ledger: Ledger, run: Run, pending: dict[str, str]
 ) -> list[FileFigures]:
-    from cleaner.delta_lake import create_tables, merge_deliveries
+    from cleaner.delta_lake import complete_delta, create_tables, merge_deliveries
 
     spark = session()
     create_tables(settings.lake)
@@ -54,10 +61,12 @@ def _merge_pending(
     for deliveries in _passes(settings.lake, pending, settings.merge.max_rows):
         figures = merge_deliveries(spark, settings, deliveries)
         _require_balance(figures)
+        os.sync()  # the ledger must not outlast a power cut without the tables
         ledger.record_files(run, figures)
         merged += figures
         if len(merged) < len(pending):
             log.info("%d of %d landed files merged", len(merged), len(pending))
+    complete_delta(spark, settings.lake)
     return merged
 
 

@@ -1,10 +1,12 @@
 """Landed files go away when their rows are in the tables and in ``logs/``; refused ones move into quarantine. I/O."""
 
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lakehouse.arrivals import Arrivals
+from lakehouse.errors import CheckpointError
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
 
@@ -22,7 +24,11 @@ def retire_files(lake: Lake, ledger: Ledger) -> int:
     waiting = ledger.waiting_to_retire()
     if not waiting:
         return 0
-    archived = Arrivals(lake.checkpoint("archive")).archived_names(lake.landing)
+    try:
+        archived = Arrivals(lake.checkpoint("archive")).archived_names(lake.landing)
+    except CheckpointError as error:
+        log.warning("landed files stay until the stream has made its checkpoint anew: %s", error)
+        archived = set()
     return _retire(lake, ledger, [f for f in waiting if f.refused or f.name in archived or not _is_there(lake, f)])
 
 
@@ -39,6 +45,7 @@ def _retire(lake: Lake, ledger: Ledger, files: list[FileFigures]) -> int:
     """Remove the files, then record it: what a crash between the two leaves is recorded by the next run, as gone."""
     if not files:
         return 0
+    os.sync()  # what they became must outlast a power cut before they go
     for file in files:
         if _is_there(lake, file):
             _remove(lake, file)

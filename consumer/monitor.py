@@ -1,6 +1,7 @@
 """How the pipeline is doing, from the ledger, the tables' logs and the landing folder alone. No JVM, and quick. I/O."""
 
 import math
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from consumer.components.health import (
 )
 from consumer.components.status_view import as_json, render, summary
 from lakehouse.arrivals import Arrivals
+from lakehouse.checkpoint import Checkpoint
+from lakehouse.errors import CheckpointError
 from lakehouse.lake import Lake, waiting_files
 from lakehouse.ledger import ENDED, KILLED, NEVER, RUNNING, Ledger
 from lakehouse.locks import is_locked
@@ -49,6 +52,7 @@ def status(settings: Settings, now: datetime) -> Status:
     seen = Status(
         now=now,
         data_lake=lake.root,
+        free_bytes=shutil.disk_usage(lake.root).free if lake.root.is_dir() else None,
         producers={name: found for name, found in producers(lake).items() if found.state != NEVER},
         waiting=_pile(landed.values(), now),
         unmerged=_pile((landed[name] for name in unmerged), now),
@@ -58,7 +62,10 @@ def status(settings: Settings, now: datetime) -> Status:
         jobs=_jobs(settings, ledger),
         stream_started_at=started_at,
         queries={
-            name: _query(progress.get(name), waiting_since[name], now)
+            name: replace(
+                _query(progress.get(name), waiting_since[name], now),
+                problem=_checkpoint_problem(lake, name),
+            )
             for name in QUERIES
             if started_at or name in progress or lake.checkpoint(name).is_dir()
         },
@@ -110,8 +117,26 @@ def _pile(files: Iterable[tuple[datetime, int]], now: datetime) -> Pile:
 def _done_with(lake: Lake) -> set[str]:
     """Landed files that the archive does not wait for: they are in ``logs/``, or refused."""
     arrivals = Arrivals(lake.checkpoint("archive"))
-    refused = {a.name for a in arrivals.read() if a.refused is not None and a.is_file(lake.landing / a.name)}
-    return refused | arrivals.archived_names(lake.landing)
+    try:
+        refused = {a.name for a in arrivals.read() if a.refused is not None and a.is_file(lake.landing / a.name)}
+        return refused | arrivals.archived_names(lake.landing)
+    except CheckpointError:
+        return set()
+
+
+def _checkpoint_problem(lake: Lake, query: str) -> str | None:
+    """Why a query cannot go on from its checkpoint, or ``None``. One that runs changes it while we look, and would know."""
+    if is_locked(lake.locks, STREAM):
+        return None
+    checkpoint = lake.checkpoint(query)
+    try:
+        if query == "archive":
+            Arrivals(checkpoint).require_whole()
+        else:
+            Checkpoint(checkpoint).require_whole()
+    except CheckpointError as error:
+        return str(error)
+    return None
 
 
 def _table(path: Path) -> TableStatus:

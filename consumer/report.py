@@ -16,7 +16,7 @@ from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.readable import counted_text, first_line
 from lakehouse.settings import Settings
-from lakehouse.tables import changed_days, is_table, table_facts, table_id
+from lakehouse.tables import changed_days, is_table, query, table_facts, table_id
 
 __all__ = ["Report", "as_json", "render", "report"]
 
@@ -90,14 +90,14 @@ def _staleness(lake: Lake, ledger: Ledger) -> str | None:
 
 def _daily(path: Path) -> dict[date, Figures]:
     names = [field.name for field in fields(Figures)]
-    rows = _query(path, f"SELECT event_date, {', '.join(names)} FROM figures")
+    rows = _query(path, f"SELECT event_date, {', '.join(names)} FROM t")
     return {day: Figures(*(value or 0 for value in figures)) for day, *figures in rows}
 
 
 def _top(path: Path, key: str) -> Top:
     """The keys with the most requests over all days; of equals, the first by name."""
     sums = ", ".join(f"sum({name}) AS {name}" for name in ("requests", "bot_requests", "bytes"))
-    over_all_days = f"SELECT {key}, {sums} FROM figures GROUP BY {key}"
+    over_all_days = f"SELECT {key}, {sums} FROM t GROUP BY {key}"
 
     def ranked(requests: str) -> list[Ranked]:
         order = f"WHERE {requests} > 0 ORDER BY {requests} DESC, {key} LIMIT {TOP}"
@@ -107,22 +107,15 @@ def _top(path: Path, key: str) -> Top:
 
 
 def _query(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of the Delta table at ``path``, called ``figures`` in ``sql``; none where there is no table.
-
-    delta-rs's own engine reads it: quick to start, and at home in a path that has a blank in it.
-    """
-    if not is_table(path):
-        return []
-    from deltalake import DeltaTable, QueryBuilder
-
     with _reading(path):
-        result = QueryBuilder().register("figures", DeltaTable(str(path))).execute(sql).read_all()
-        return list(zip(*(result.column(n).to_pylist() for n in range(result.num_columns)), strict=True))
+        return query(path, sql)
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
+    except PipelineError:
+        raise
     except Exception as error:  # delta-rs raises bare ones too
         raise PipelineError(f"{path}: the table cannot be read: {first_line(error)}") from error

@@ -15,6 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from consumer.components import archive, metrics
 from consumer.components.health import STREAM
 from lakehouse.errors import PipelineError
+from lakehouse.failures import explained
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
@@ -22,6 +23,7 @@ from lakehouse.settings import Settings
 POLL_SECONDS = 0.5
 # Spark tells of a query that idles at its triggers alone, and these may be far apart.
 TOUCH_SECONDS = 10
+SET_BACK_SECONDS = 1.0
 
 log = logging.getLogger("consumer.stream")
 
@@ -34,20 +36,24 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
     with lock(settings.lake.locks, STREAM):
         ledger = Ledger(settings.lake.ledger)
         ledger.record_progress(STREAM, {})  # its start: what the queries did before no longer counts as their progress
-        watcher = ProgressWatcher(ledger)
+        watcher, wall_clock = ProgressWatcher(ledger), WallClock()
         queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         try:
             while not stop.is_set():
                 time.sleep(POLL_SECONDS)  # not stop.wait(): the handler that sets it runs in this very thread
+                if wall_clock.was_set_back():
+                    log.warning(
+                        "the clock was set back: starting the queries anew, which would else wait for its old time"
+                    )
+                    _drain_all(queries, settings)
+                    queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
                 watcher.record(queries)
                 for query in queries:
                     _raise_if_failed(query)
             log.info("stopping after the current batch")
         finally:
-            deadline = time.monotonic() + settings.stream.stop_seconds
-            for query in queries:
-                _drain(query, deadline)
+            _drain_all(queries, settings)
             watcher.record(queries)
         log.info("stopped")
 
@@ -75,6 +81,23 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
             _raise_if_failed(counting)
             raise
         watcher.record([counting])
+
+
+class WallClock:
+    """Notices that the wall clock was set back: Spark's triggers would wait until it shows their time again.
+
+    :param now: seconds since the epoch.
+    :param clock: a monotonic clock in seconds.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic) -> None:
+        self.now, self.clock = now, clock
+        self.ahead = now() - clock()
+
+    def was_set_back(self) -> bool:
+        """Whether that happened since the last time this was asked."""
+        before, self.ahead = self.ahead, self.now() - self.clock()
+        return before - self.ahead > SET_BACK_SECONDS
 
 
 class ProgressWatcher:
@@ -140,6 +163,12 @@ def _start_metrics(spark: SparkSession, settings: Settings, *, is_once: bool) ->
     return metrics.metrics_query(unique, settings, application_id, is_once=is_once).start()
 
 
+def _drain_all(queries: list[StreamingQuery], settings: Settings) -> None:
+    deadline = time.monotonic() + settings.stream.stop_seconds
+    for query in queries:
+        _drain(query, deadline)
+
+
 def _drain(query: StreamingQuery, deadline: float) -> None:
     """Stop ``query`` between two batches, or at ``deadline`` in the middle of one, which then runs again at the next start."""
     while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
@@ -150,7 +179,8 @@ def _drain(query: StreamingQuery, deadline: float) -> None:
 def _raise_if_failed(query: StreamingQuery) -> None:
     error = query.exception()
     if error is not None:
-        reason = str(error).splitlines()[0]
+        reason = explained(error) or str(error).splitlines()[0]
         raise PipelineError(
-            f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start"
+            f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start. Should"
+            f" it stop so again, move _checkpoints/{query.name} away: it is made anew from logs/"
         ) from error

@@ -6,23 +6,31 @@ because it means nothing without it. Only the archive writes it; the cleaner ask
 
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lakehouse.checkpoint import Checkpoint
+from lakehouse.errors import CheckpointError
 from lakehouse.lake import file_stamp, waiting_files
 from lakehouse.landed import LandedFile, check
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One arrival of a landed file. Its stamp tells it from another under the same name."""
+    """One arrival of a landed file. Its stamp tells it from another under the same name.
+
+    ``arrived_at`` is in seconds since the epoch, and never before that of an earlier arrival: a clock that is set back
+    must not make arrivals late.
+    """
 
     seq: int
     name: str
     stamp: str
     rows: int
     refused: str | None = None
+    arrived_at: float = 0
 
     def is_file(self, path: Path) -> bool:
         """Whether ``path`` is still the file that arrived."""
@@ -33,19 +41,26 @@ class Arrivals:
     """The journal of one archive.
 
     :param checkpoint: the archive query's checkpoint folder.
+    :param clock: seconds since the epoch.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.checkpoint = checkpoint
+        self.clock = clock
         self.path = checkpoint / "arrivals.jsonl"
 
     def read(self) -> list[Arrival]:
-        """All arrivals that are remembered, by number."""
+        """All arrivals that are remembered, by number.
+
+        :raises CheckpointError: the journal is damaged.
+        """
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
+            return [Arrival(**json.loads(line)) for line in lines]
         except FileNotFoundError:
             return []
-        return [Arrival(**json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{self.path}: cut off or changed: {error}") from None
 
     def write(self, arrivals: Iterable[Arrival]) -> None:
         """Replace the journal, durably."""
@@ -68,11 +83,12 @@ class Arrivals:
         names = {a.name for a in kept if a.is_file(landing / a.name)}
         new: list[Arrival] = []
         seq = max((a.seq for a in known), default=committed)
+        now = max(self.clock(), *(a.arrived_at for a in known), 0)
         for path in waiting_files(landing):
             if len(new) == max_files:
                 break
             if path.name not in names:
-                arrival = _arrival(seq + len(new) + 1, path)
+                arrival = _arrival(seq + len(new) + 1, path, now)
                 if arrival is not None:
                     new.append(arrival)
         if new:
@@ -80,24 +96,40 @@ class Arrivals:
         return new
 
     def committed_seq(self) -> int:
-        """The number up to which arrivals are in ``logs/``: Spark's own commit log says so."""
-        batches = [int(p.name) for p in (self.checkpoint / "commits").glob("*") if p.name.isdigit()]
-        if not batches:
-            return 0
-        offset = (self.checkpoint / "offsets" / str(max(batches))).read_text(encoding="utf-8").splitlines()[-1]
-        return int(json.loads(offset)["seq"])
+        """The number up to which arrivals are in ``logs/``: Spark's own commit log says so.
+
+        :raises CheckpointError: the checkpoint is damaged.
+        """
+        checkpoint = Checkpoint(self.checkpoint)
+        batches = checkpoint.committed()
+        return int(checkpoint.offset(batches[-1])["seq"]) if batches else 0
+
+    def require_whole(self) -> None:
+        """See that the journal and Spark's checkpoint are whole, and fit together.
+
+        :raises CheckpointError: they are not: landed files would be skipped, or archived twice.
+        """
+        checkpoint = Checkpoint(self.checkpoint)
+        checkpoint.require_whole()
+        begun = checkpoint.begun()
+        known = max((a.seq for a in self.read()), default=0)
+        if begun and known < int(checkpoint.offset(begun[-1])["seq"]):
+            raise CheckpointError(f"{self.path}: it ends before arrivals that batch {begun[-1]} has read")
 
     def archived_names(self, landing: Path) -> set[str]:
-        """Names of the files in ``landing`` whose rows are all in ``logs/``."""
+        """Names of the files in ``landing`` whose rows are all in ``logs/``.
+
+        :raises CheckpointError: the checkpoint is damaged.
+        """
         committed = self.committed_seq()
         return {a.name for a in self.read() if a.seq <= committed and a.refused is None and a.is_file(landing / a.name)}
 
 
-def _arrival(seq: int, path: Path) -> Arrival | None:
+def _arrival(seq: int, path: Path, now: float) -> Arrival | None:
     """Check a landed file and number it; ``None`` if it cannot be read just now and must be tried again."""
     try:
         stamp = file_stamp(path)
         landed: LandedFile = check(path)
     except OSError:
         return None
-    return None if stamp is None else Arrival(seq, path.name, stamp, landed.rows, landed.refused)
+    return None if stamp is None else Arrival(seq, path.name, stamp, landed.rows, landed.refused, now)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from lakehouse.errors import PipelineError, SettingsError
+from lakehouse.failures import explained
 from lakehouse.logs import SafeFormatter, printable
 
 if TYPE_CHECKING:
@@ -41,17 +42,17 @@ def application(help_text: str) -> typer.Typer:
 def reporting_errors() -> Iterator[None]:
     """Turn an error that is meant for the user into its message on standard error and exit code 1.
 
-    Once logging is configured, the message goes to the log, which the terminal is part of. So does any other error,
-    with its traceback: it is a fault of the program.
+    So with what the machine did to us: no space, permission or memory. Once logging is configured, the message goes to the
+    log, which the terminal is part of. So does any other error, with its traceback: it is a fault of the program.
     """
     try:
         yield
-    except PipelineError as error:
-        report(error)
-        raise typer.Exit(1) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception:
+    except Exception as error:
+        if (known := explained(error)) is not None:
+            report(known)
+            raise typer.Exit(1) from None
         if not _has_log():
             raise
         logging.getLogger("lakehouse").exception("unexpected error")

@@ -23,3 +23,11 @@ class IdentityError(PipelineError):
 
 class EngineError(PipelineError):
     """Spark, Java or Delta's JARs are not there, or do not answer."""
+
+
+class TableError(PipelineError):
+    """The log of a Delta table is damaged."""
+
+
+class CheckpointError(PipelineError):
+    """The checkpoint of a streaming query is damaged."""

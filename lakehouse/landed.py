@@ -51,6 +51,8 @@ def check(path: Path) -> LandedFile:
 
     :raises OSError: the file cannot be opened or read now; that says nothing about its content, so try again later.
     """
+    if path.is_symlink():
+        return LandedFile(path, 0, "a link, which may lead anywhere: land the file itself")
     if set(path.name) & UNOPENABLE:
         return LandedFile(path, 0, "a colon or backslash in its name, which Spark cannot open: land it under another")
     if path.suffix in JSON_SUFFIXES:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import PipelineError
+from lakehouse.failures import explained
 from lakehouse.lake import file_stamp
 
 DDL = """
@@ -101,7 +102,8 @@ class Ledger:
             yield run
         except BaseException as error:
             run.exit_code = run.exit_code or 1
-            run.figures.setdefault("error", f"{type(error).__name__}: {error}"[:500])
+            known = explained(error)
+            run.figures.setdefault("error", (str(known) if known else f"{type(error).__name__}: {error}")[:500])
             raise
         finally:
             with self._writing() as db:
@@ -164,7 +166,7 @@ class Ledger:
         with self._reading() as db:
             for path in files:
                 known = db.execute(
-                    "SELECT retired_at, stamp FROM files WHERE name = ? ORDER BY merged_at, rowid", (path.name,)
+                    "SELECT retired_at, stamp FROM files WHERE name = ? ORDER BY rowid", (path.name,)
                 ).fetchall()
                 if not known or known[-1][0] is not None or known[-1][1] != file_stamp(path):
                     pending[path.name] = f"{path.name}/{len(known) + 1}" if known else path.name
@@ -174,6 +176,11 @@ class Ledger:
         """Those of these deliveries that are recorded."""
         names = json.dumps(sorted(set(landed_files)))
         return self._file_figures("landed_file IN (SELECT value FROM json_each(?))", names)
+
+    def has_files(self) -> bool:
+        """Whether any delivery is known."""
+        with self._reading() as db:
+            return db.execute("SELECT 1 FROM files LIMIT 1").fetchone() is not None
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""
@@ -228,7 +235,9 @@ class Ledger:
     def last_good_ends(self) -> dict[str, str]:
         """When each job last ended with exit code 0."""
         with self._reading() as db:
-            return dict(db.execute("SELECT job, max(ended_at) FROM runs WHERE exit_code = 0 GROUP BY job ORDER BY job"))
+            # By number, not by time: a clock may have been set back.
+            last = "SELECT max(run_id) FROM runs WHERE exit_code = 0 GROUP BY job"
+            return dict(db.execute(f"SELECT job, ended_at FROM runs WHERE run_id IN ({last}) ORDER BY job"))
 
     def last_figure(self, job: str, figure: str) -> Any:
         """``figure`` as the last run of ``job`` that ended well and had it left it, or ``None``."""
@@ -305,9 +314,13 @@ class Ledger:
             with closing(sqlite3.connect(uri, uri=True, timeout=self.busy_seconds)) as db:
                 yield db
         except sqlite3.Error as error:
-            raise PipelineError(
-                f"{self.path}: the ledger cannot be used: {error}; see to its permissions and the disk's space"
-            ) from error
+            raise PipelineError(f"{self.path}: the ledger cannot be used: {error}; {_advice(error)}") from error
+
+
+def _advice(error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return "it is damaged: move it away, the next merge makes it anew from the tables"
+    return "see to its permissions and the disk's space"
 
 
 def _has_tables(db: sqlite3.Connection) -> bool:

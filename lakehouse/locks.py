@@ -1,17 +1,22 @@
 """One lock for each table or job, held by ``flock`` on a file in the lake: the kernel frees it when the holder dies."""
 
 import fcntl
+import os
+import socket
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from lakehouse.errors import LockedError
+from lakehouse.logs import printable
 
 POLL_SECONDS = 0.1
 # Who only looks (``is_locked``) is in the way for a moment, which is no reason to give up.
 LOOK_SECONDS = 0.2
+SIGNATURE_CHARACTERS = 200
 
 _held: dict[Path, TextIO] = {}
 
@@ -44,12 +49,28 @@ def _locked(folder: Path, name: str, wait_seconds: float) -> TextIO:
         while not _try_lock(handle.fileno()):
             if time.monotonic() >= deadline:
                 raise LockedError(
-                    f"{name} is locked by another process ({path}), waited {wait_seconds:g} s: "
-                    f"wait for it to end, or see who holds it with: fuser {path}"
+                    f"{name} is locked by another process ({_holder(path)}), waited {wait_seconds:g} s: "
+                    f"wait for it to end, or end it; the lock is {path}"
                 )
             time.sleep(POLL_SECONDS)
+        _sign(handle)
         stack.pop_all()
     return handle
+
+
+def _sign(handle: TextIO) -> None:
+    """Write down who we are, for whoever finds the lock held. A full disk is no reason to go without the lock."""
+    program = Path(sys.argv[0])
+    words = [program.parent.name if program.name == "__main__.py" else program.name, *sys.argv[1:]]
+    signature = printable(f"process {os.getpid()} on {socket.gethostname()}: {' '.join(words)}")
+    with suppress(OSError):
+        os.ftruncate(handle.fileno(), 0)
+        os.write(handle.fileno(), signature[:SIGNATURE_CHARACTERS].encode())
+
+
+def _holder(path: Path) -> str:
+    signature = printable(path.read_text(encoding="utf-8", errors="replace")[:SIGNATURE_CHARACTERS])
+    return signature or "who has not signed"
 
 
 def is_locked(folder: Path, name: str) -> bool:

@@ -149,7 +149,7 @@ class Spark(Group):
 
 
 class Limits(Group):
-    """Ages in seconds beyond which ``status`` calls something late and exits 1."""
+    """Ages in seconds beyond which, and free space below which, ``status`` calls something late and exits 1."""
 
     merge_seconds: Seconds = 300
     batch_seconds: Seconds = 900
@@ -157,6 +157,7 @@ class Limits(Group):
     stream_seconds: Seconds = 120
     producer_seconds: Seconds = 60
     landed_seconds: Seconds = 300
+    free_megabytes: Annotated[float, Field(ge=0)] = 100
 
 
 def _cron(expression: str) -> str:

@@ -402,6 +402,8 @@ class Follower:
         :return: whether that log was found. What is followed anyway is left out.
         """
         since = self._looked_at if self._looked_at is not None else self._complete_before.get(str(path), math.inf)
+        if self._polled_at < since < math.inf:
+            since = -math.inf  # the clock was set back: that time says nothing of what was written since
         is_found = False
         for sibling, status in self._rotated_files(path, statuses):
             try:

@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,7 +128,8 @@ class Lander:
             hidden.rename(self._landing / name)
             sync_folder(self._landing)
         except OSError as error:
-            hidden.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that may only be read holds no half of it
+                hidden.unlink(missing_ok=True)
             raise _cannot_land(self._landing, error) from None
         self.files += 1
         self.rows += rows.height

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 import uuid
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -10,6 +12,8 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.landed_source import LandedSource
 from lakehouse.arrivals import Arrival, Arrivals
+from lakehouse.checkpoint import Checkpoint, batch_numbers
+from lakehouse.errors import CheckpointError
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.landed import check
 from lakehouse.ndjson import landed_rows
@@ -39,8 +43,8 @@ def archived(rows: DataFrame) -> DataFrame:
 
     ``archived_at`` is the stream's clock: arrival here, whatever a producer's clock or an old log's lines say.
     """
-    as_landed = landed_rows(rows, "landed_file")
-    return as_landed.withColumn("archived_at", F.current_timestamp()).select(*ARCHIVED.names)
+    as_landed = landed_rows(rows, "landed_file", "arrived_at")
+    return as_landed.withColumnRenamed("arrived_at", "archived_at").select(*ARCHIVED.names)
 
 
 def archive_query(rows: DataFrame, settings: Settings) -> DataStreamWriter:
@@ -58,26 +62,70 @@ def archive_query(rows: DataFrame, settings: Settings) -> DataStreamWriter:
 
 
 def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
-    """Make a checkpoint for an archive that has lost its own, so that it neither skips nor repeats a landed file.
+    """Make a checkpoint for an archive whose own is lost or damaged, so that it neither skips nor repeats a landed file.
 
     The sink skips batch numbers that ``_spark_metadata`` knows, silently. So the new checkpoint goes on from the last of
     those, and the landed files whose rows are in ``logs/`` already are numbered as archived.
+
+    :raises CheckpointError: ``_spark_metadata`` itself is damaged: nothing else says which files of ``logs/`` count.
     """
     arrivals = Arrivals(lake.checkpoint(QUERY))
-    batches = [int(p.name.removesuffix(".compact")) for p in (lake.logs / "_spark_metadata").glob("[0-9]*")]
-    if not batches or (arrivals.checkpoint / "commits").is_dir():
+    last = _last_in_sink(lake.logs, arrivals)
+    reason = _damage(arrivals, last)
+    if reason is None:
         return
-    names = {row.landed_file for row in spark.read.parquet(str(lake.logs)).select("landed_file").distinct().collect()}
+    if last < 0:
+        log.warning("the archive's checkpoint cannot be used, and nothing is in logs/ yet: beginning anew: %s", reason)
+        shutil.rmtree(arrivals.checkpoint)
+        return
+    held = spark.read.parquet(str(lake.logs)).groupBy("landed_file").agg(F.max("archived_at").alias("at"))
+    times = {row.landed_file: row.at.timestamp() for row in held.collect()}
     known: list[Arrival] = []
     for path in waiting_files(lake.landing):
-        if path.name in names:
-            known.append(Arrival(len(known) + 1, path.name, file_stamp(path) or "", check(path).rows))
+        if path.name in times:
+            stamp, rows = file_stamp(path) or "", check(path).rows
+            known.append(Arrival(len(known) + 1, path.name, stamp, rows, arrived_at=times[path.name]))
     log.warning(
-        "the archive's checkpoint is gone: going on after batch %d of logs/, with %d landed files already in it",
-        max(batches), len(known),
+        "the archive's checkpoint cannot be used: going on after batch %d of logs/, with %d landed files already in it: %s",
+        last, len(known), reason,
     )  # fmt: skip
-    arrivals.write(known)
-    _write_checkpoint(arrivals, max(batches), seq=len(known))
+    shutil.rmtree(arrivals.checkpoint, ignore_errors=True)
+    # The stream's clock must not go back, either: an arrival before the watermark would be dropped as late.
+    arrivals.write([*known, Arrival(len(known) + 1, "", "", 0, arrived_at=max(times.values(), default=0))])
+    _write_checkpoint(arrivals, last, seq=len(known) + 1)
+
+
+def _damage(arrivals: Arrivals, last_in_sink: int) -> str | None:
+    """Why the archive cannot go on from its checkpoint, or ``None``."""
+    begun = Checkpoint(arrivals.checkpoint).begun()
+    if not begun:
+        return "it is gone" if last_in_sink >= 0 else None
+    try:
+        arrivals.require_whole()
+    except CheckpointError as error:
+        return str(error)
+    if begun[-1] < last_in_sink:
+        return f"it knows of batches up to {begun[-1]} only, and logs/ has batch {last_in_sink}"
+    return None
+
+
+def _last_in_sink(logs: Path, arrivals: Arrivals) -> int:
+    """The last batch that ``_spark_metadata`` has, or -1."""
+    metadata = logs / "_spark_metadata"
+    advice = (
+        f"restore it from a backup; without one, move {logs} and _checkpoints/archive and metrics away: what is still"
+        " landed is archived anew, merged/ and metrics/batch/ have everything"
+    )
+    batches = batch_numbers(metadata)
+    for batch in batches:
+        for path in (metadata / str(batch), metadata / f"{batch}.compact"):
+            if path.exists() and not path.read_bytes().startswith(b"v1\n"):
+                raise CheckpointError(f"{path}: empty or cut off; {advice}")
+    last = batches[-1] if batches else -1
+    committed = Checkpoint(arrivals.checkpoint).committed()
+    if committed and committed[-1] > last:
+        raise CheckpointError(f"{metadata / str(committed[-1])}: missing; {advice}")
+    return last
 
 
 def _write_checkpoint(arrivals: Arrivals, batch: int, *, seq: int) -> None:

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from lakehouse.ledger import ENDED, NEVER, RUNNING
 from lakehouse.producers import ProducerStatus, stuck
-from lakehouse.readable import ago_text, count_text, duration_text
+from lakehouse.readable import ago_text, bytes_text, count_text, duration_text
 from lakehouse.settings import Limits
 from lakehouse.tables import TableFacts
 
 # The stream's lock, and the record of its start in the ledger.
 STREAM = "stream"
 MERGE = "merge"
+MEGABYTE = 1_000_000
 Part = Literal["stream", "jobs"]
 
 
@@ -50,7 +51,10 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class QueryStatus:
-    """A streaming query's last progress, and since when something waits for it. Rates are rows per second."""
+    """A streaming query's last progress, and since when something waits for it. Rates are rows per second.
+
+    ``problem`` is why it cannot go on from its checkpoint at its next start.
+    """
 
     progress_at: datetime | None = None
     batch_id: int | None = None
@@ -61,13 +65,14 @@ class QueryStatus:
     batch_seconds: float | None = None
     state_rows: int | None = None
     waiting_seconds: float | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Status:
     """The pipeline at ``now``, or what was asked for of it.
 
-    ``producers`` are those that ever ran. ``waiting`` has all landed files, ``unmerged`` and ``unarchived`` those that
+    ``free_bytes`` are those of the lake's disk. ``producers`` are those that ever ran. ``waiting`` has all landed files, ``unmerged`` and ``unarchived`` those that
     wait for the cleaner and for the archive query. ``first_landed_at`` is the first arrival that is still known of.
     ``stream_started_at`` is ``None`` where no stream runs that is to go on. ``late`` has a sentence for each thing that
     is late by the settings' limits.
@@ -75,6 +80,7 @@ class Status:
 
     now: datetime
     data_lake: Path
+    free_bytes: int | None = None
     producers: Mapping[str, ProducerStatus] = field(default_factory=dict)
     waiting: Pile = Pile()
     unmerged: Pile = Pile()
@@ -106,6 +112,11 @@ def lateness(seen: Status, limits: Limits) -> list[str]:
     """
     are_stuck = (stuck(name, producer, seen.now, limits.producer_seconds) for name, producer in seen.producers.items())
     late = [sentence for sentence in are_stuck if sentence is not None]
+    if seen.free_bytes is not None and seen.free_bytes < limits.free_megabytes * MEGABYTE:
+        limit = bytes_text(int(limits.free_megabytes * MEGABYTE))
+        late.append(
+            f"disk: {bytes_text(seen.free_bytes)} are free (limit {limit}); free some space, nothing can be written without"
+        )
     for name, table in seen.tables.items():
         if table.problem:
             late.append(f"{name}: the table cannot be read: {table.problem}")
@@ -163,6 +174,8 @@ def _late_job(name: str, job: JobStatus, seen: Status, limits: Limits, *, is_due
 
 
 def _late_query(name: str, query: QueryStatus, seen: Status, limit_seconds: float) -> list[str]:
+    if query.problem is not None:
+        return [f"{name}: {query.problem}; it is made anew from logs/ by: python -m consumer stream"]
     waited, progress_at, started_at = query.waiting_seconds, query.progress_at, seen.stream_started_at
     if progress_at is not None and (seen.now - progress_at).total_seconds() <= limit_seconds:
         return []

@@ -5,30 +5,36 @@ name for ever; here the journal of arrivals decides, and a landed file is taken 
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
 from lakehouse.arrivals import Arrivals
 from lakehouse.landed import BATCH_ROWS, JSON_SUFFIXES
+from lakehouse.logs import printable
 from lakehouse.schema import LANDED
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# One row per received line: LANDED's columns from Parquet, or the line itself in `json`, with its file.
-SOURCE = StructType([*LANDED.fields, StructField("json", StringType()), StructField("landed_file", StringType())])
+# One row per received line: LANDED's columns from Parquet, or the line itself in `json`, with its file and its arrival.
+SOURCE = StructType([
+    *LANDED.fields, StructField("json", StringType()), StructField("landed_file", StringType()),
+    StructField("arrived_at", TimestampType()),
+])  # fmt: skip
 
 
 @dataclass
 class LandedFiles(InputPartition):
-    """Names of landed files that one task reads."""
+    """Names of landed files that one task reads, and when each arrived, in seconds since the epoch."""
 
-    names: tuple[str, ...]
+    arrivals: tuple[tuple[str, float], ...]
 
 
 class LandedStreamReader(DataSourceStreamReader):
@@ -48,27 +54,27 @@ class LandedStreamReader(DataSourceStreamReader):
         new = self.arrivals.admit(self.landing, max_files=self.max_files)
         for arrival in new:
             if arrival.refused:
-                logging.getLogger("consumer.archive").warning(
-                    "%s is refused, the cleaner quarantines it: %s", arrival.name, arrival.refused
-                )
+                _say(f"{arrival.name} is refused, the cleaner quarantines it: {arrival.refused}")
         known = new or self.arrivals.read()
         return {"seq": max((a.seq for a in known), default=0)}
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[LandedFiles]:
         """One task: the archive writes one file a batch."""
         arrivals = self.arrivals.read()
-        names = tuple(a.name for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None)
-        return [LandedFiles(names)]
+        batch = [a for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None and a.name]
+        # A journal of an older release has no times: then it is now.
+        return [LandedFiles(tuple((a.name, a.arrived_at or time.time()) for a in batch))]
 
     def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:
         """The rows of the partition's files, in SOURCE's columns."""
         assert isinstance(partition, LandedFiles)
-        for name in partition.names:
+        for name, arrived_at in partition.arrivals:
             try:
-                yield from _rows(self.landing / name)
+                for batch in _rows(self.landing / name):
+                    yield _stamped(batch, datetime.fromtimestamp(arrived_at, UTC))
             except FileNotFoundError:
                 # Gone by somebody's hand after it was numbered. To fail would stop the stream for ever.
-                logging.getLogger("consumer.archive").error("%s has vanished before it was archived", name)
+                _say(f"{name} has vanished before it was archived")
 
 
 class LandedSource(DataSource):
@@ -86,6 +92,19 @@ class LandedSource(DataSource):
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
         """A reader of the landing folder."""
         return LandedStreamReader(dict(self.options))
+
+
+def _say(what: str) -> None:
+    """Into the worker's log, which nobody has configured: it goes to the terminal as it is."""
+    logging.getLogger("consumer.archive").warning("%s", printable(what))
+
+
+def _stamped(batch: "pa.RecordBatch", arrived_at: datetime) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    number = batch.schema.get_field_index("arrived_at")
+    field = batch.schema.field(number)
+    return batch.set_column(number, field, pa.array([arrived_at] * batch.num_rows, field.type))
 
 
 def _rows(path: Path) -> Iterator["pa.RecordBatch"]:

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamWriter
@@ -14,7 +15,9 @@ from consumer.components.aggregate import sketched
 from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import add_figures, create_metrics_tables
 from consumer.components.visitors import visitors
+from lakehouse.checkpoint import Checkpoint, batch_numbers
 from lakehouse.enrich import with_agents
+from lakehouse.errors import CheckpointError
 from lakehouse.lake import METRICS, Lake
 from lakehouse.rules import accepted, checked, normalised
 from lakehouse.schema import ARCHIVED
@@ -99,13 +102,17 @@ def prepare(lake: Lake) -> str:
     """
     checkpoint = lake.checkpoint(QUERY)
     id_file = checkpoint / APPLICATION_FILE
+    has_table = [is_table(lake.metrics("streaming", grain)) for grain in METRICS]  # all of them must be whole
     if id_file.exists():
-        application_id = id_file.read_text(encoding="utf-8").strip()
-        if _is_consistent(lake, application_id):
+        application_id = id_file.read_text(encoding="utf-8", errors="replace").strip()
+        reason = _mismatch(lake, application_id)
+        if reason is None:
             create_metrics_tables(lake, application_id)
             return application_id
-    if any(is_table(lake.metrics("streaming", grain)) for grain in METRICS):
-        log.warning("metrics/streaming/ does not belong to the checkpoint %s: filling it anew from logs/", checkpoint)
+    else:
+        reason = f"{id_file} is missing"
+    if any(has_table):
+        log.warning("metrics/streaming/ and its checkpoint do not fit, filling it anew from logs/: %s", reason)
     shutil.rmtree(checkpoint, ignore_errors=True)
     application_id = str(uuid.uuid4())
     create_metrics_tables(lake, application_id, is_reset=True)
@@ -119,14 +126,53 @@ def prepare(lake: Lake) -> str:
     return application_id
 
 
-def _is_consistent(lake: Lake, application_id: str) -> bool:
-    """Whether the tables carry this id, and hold no batch that the checkpoint has not begun."""
-    offsets = lake.checkpoint(QUERY) / "offsets"
-    last_begun = max((int(p.name) for p in offsets.glob("*") if p.name.isdigit()), default=-1)
+def _mismatch(lake: Lake, application_id: str) -> str | None:
+    """Why the query cannot go on: the tables must carry this id and hold no batch that the checkpoint has not begun."""
+    checkpoint = Checkpoint(lake.checkpoint(QUERY))
+    last_begun = max(checkpoint.begun(), default=-1)
     for grain in METRICS:
         path = lake.metrics("streaming", grain)
         if table_name(path) != application_id:
-            return False
+            return f"{path} belongs to another checkpoint, or is missing"
         if transaction_version(path, application_id) > last_begun:
-            return False
-    return True
+            return f"{path} has a later batch than {last_begun}, the last that the checkpoint knows"
+    try:
+        require_whole(checkpoint)
+    except CheckpointError as error:
+        return str(error)
+    return None
+
+
+def require_whole(checkpoint: Checkpoint) -> None:
+    """See that Spark can go on from here: with its batches, the list of files it has seen, and the state it remembers.
+
+    Without the list, files would be counted again, or silently skipped.
+
+    :raises CheckpointError: it cannot; names the file.
+    """
+    checkpoint.require_whole()
+    begun, committed = checkpoint.begun(), checkpoint.committed()
+    if not begun:
+        return
+    seen = checkpoint.path / "sources" / "0"
+    numbers, last = batch_numbers(seen), int(checkpoint.offset(begun[-1])["logOffset"])
+    compacted = max((int(path.stem) for path in seen.glob("*.compact")), default=0)
+    missing = set(range(compacted, last + 1)) - set(numbers)
+    if missing:
+        raise CheckpointError(f"{seen / str(min(missing))}: missing")
+    for number in numbers:
+        for path in (seen / str(number), seen / f"{number}.compact"):
+            if path.exists() and not path.read_bytes().startswith(b"v1\n"):
+                raise CheckpointError(f"{path}: empty or cut off")
+    if committed:
+        _require_state(checkpoint.path / "state", committed[-1] + 1)
+
+
+def _require_state(folder: Path, version: int) -> None:
+    stores = [path for path in folder.glob("*/[0-9]*") if path.is_dir()]
+    for store in stores:
+        files = [store / f"{version}.changelog", store / f"{version}.zip"]
+        if not any(path.exists() and path.stat().st_size for path in files):
+            raise CheckpointError(f"{files[0]}: missing or empty")
+    if not stores:
+        raise CheckpointError(f"{folder}: the state of the query is gone")

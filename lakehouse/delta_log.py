@@ -1,0 +1,103 @@
+"""Whether a Delta table's log is whole (I/O): asked before anything is read from a table or written into it.
+
+Spark and delta-rs take an empty commit, as a power cut leaves it, for one that changed nothing, and a folder that lost
+its log for no table: rows would vanish without a word, and a vacuum would then remove them for good.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.errors import TableError
+
+_COMMIT = re.compile(r"^(\d{20})\.json$")
+_CHECKPOINT = re.compile(r"^(\d{20})\.checkpoint.*\.parquet$")
+_PARQUET_END = b"PAR1"
+# What a table is made from when it is gone, and by whom. Each by its folder, or the folder it stands in.
+_MADE_FROM = {
+    "delta": ("merged/", "python -m cleaner merge"),
+    "batch": ("delta/", "python -m consumer batch"),
+    "streaming": ("logs/", "python -m consumer stream"),
+}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with a log: the file, how, and whether that is the last commit alone."""
+
+    file: Path
+    what: str
+    is_last_commit: bool = False
+
+
+def has_log(table: Path) -> bool:
+    """Whether there is a Delta table, with a log that is whole.
+
+    :raises TableError: the log is damaged; says which file, and what to do about this table.
+    """
+    commits, checkpoints = _listed(table / "_delta_log")
+    damage = _damage(table, commits, checkpoints)
+    if damage is not None:
+        raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
+    return bool(commits)
+
+
+def _listed(log: Path) -> tuple[dict[int, Path], dict[int, list[Path]]]:
+    """The commits and the checkpoints (which may be of several files) by version."""
+    commits: dict[int, Path] = {}
+    checkpoints: dict[int, list[Path]] = {}
+    for path in log.iterdir() if log.is_dir() else ():
+        if found := _COMMIT.match(path.name):
+            commits[int(found[1])] = path
+        elif found := _CHECKPOINT.match(path.name):
+            checkpoints.setdefault(int(found[1]), []).append(path)
+    return commits, checkpoints
+
+
+def _damage(table: Path, commits: dict[int, Path], checkpoints: dict[int, list[Path]]) -> Damage | None:
+    if not commits:
+        has_data = any(table.glob("part-*.parquet")) or any(table.glob("event_date=*/*.parquet"))
+        return Damage(table / "_delta_log", "the table's log is gone, its data is there") if has_data else None
+    base = max(checkpoints, default=-1)
+    for path in checkpoints.get(base, ()):
+        if not _ends_as_parquet(path):
+            return Damage(path, "the checkpoint of the table's log is cut off")
+    last = max(commits)
+    for version in range(base + 1, last + 1):
+        if version not in commits:
+            return Damage(table / "_delta_log" / f"{version:020}.json", "this commit is missing from the table's log")
+        if not _is_whole(commits[version]):
+            return Damage(
+                commits[version], "this commit of the table's log is empty or cut off", is_last_commit=version == last
+            )
+    return None
+
+
+def _is_whole(commit: Path) -> bool:
+    """Whether a commit has actions, each a line of JSON. One that is gone by now was made superfluous by a checkpoint."""
+    try:
+        actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return bool(actions) and all(isinstance(action, dict) for action in actions)
+
+
+def _ends_as_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(_PARQUET_END)))
+            return file.read() == _PARQUET_END
+    except FileNotFoundError:
+        return True  # a newer one has taken its place
+
+
+def _advice(table: Path, damage: Damage) -> str:
+    made_from = _MADE_FROM.get(table.name) or _MADE_FROM.get(table.parent.name)
+    if made_from is not None:
+        return f"move {table} away: it is made anew from {made_from[0]} by: {made_from[1]}"
+    if damage.is_last_commit:
+        return "move it away and run again: what it held is still landed, and is merged again"
+    return "restore it from a backup; without one, move merged/, quarantine/, delta/ and _ledger/ away and land the logs again"

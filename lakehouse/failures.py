@@ -1,0 +1,62 @@
+"""What the machine did to a program, as an error that says what to do: no space, no permission, no memory.
+
+Spark's errors are long, and their cause stands at the end of them; it is looked for by what the system calls it.
+"""
+
+import errno
+import re
+
+from lakehouse.errors import PipelineError
+
+_SPACE = "free some space on that disk, or give it more"
+_OWNER = "see to the permissions and the owner of that file and its folder: all programs run as one user"
+_READ_ONLY = "mount that disk writable; if it became read-only by itself, look for its faults first (dmesg)"
+_MEMORY = "raise spark.driver_memory, and the memory of the machine or the container with it"
+_DISK = "the disk has a fault: see dmesg"
+_FILES = "raise the limit of open files (ulimit -n)"
+_ADVICE = {
+    errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EACCES: _OWNER, errno.EPERM: _OWNER, errno.EROFS: _READ_ONLY,
+    errno.EIO: _DISK, errno.EMFILE: _FILES, errno.ENFILE: _FILES, errno.ENOMEM: _MEMORY,
+}  # fmt: skip
+_SPARK_ADVICE = {
+    r"No space left on device|Disk quota exceeded": _SPACE,
+    r"Permission denied|Operation not permitted|AccessDeniedException": _OWNER,
+    r"Read-only file system": _READ_ONLY,
+    r"java\.lang\.OutOfMemoryError[^\n]*|SparkOutOfMemoryError": _MEMORY,
+    r"Python worker exited unexpectedly|Python worker failed to connect back": f"it was killed, most likely for want of memory: {_MEMORY}",
+    r"Input/output error": _DISK,
+    r"Too many open files": _FILES,
+}
+_JVM_GONE = "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"
+_PATH = re.compile(r"(?:^|[\s:(])(?:file:)?(/[^\s:()]+)")
+
+
+def explained(error: BaseException) -> PipelineError | None:
+    """The error for the user that ``error`` comes down to, or ``None`` if nothing is known of it.
+
+    :param error: one of the operating system's, or of Spark's. What follows is the same: run again once it is mended.
+    """
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        where = f"{error.filename}: " if error.filename else ""
+        return PipelineError(
+            f"{where}{error.strerror}: {_ADVICE[error.errno]}; then run again, it goes on where it was"
+        )
+    if type(error).__module__.split(".")[0] in ("pyspark", "py4j") or isinstance(error, ConnectionError):
+        return _explained_spark(error)
+    return None
+
+
+def _explained_spark(error: BaseException) -> PipelineError | None:
+    text = str(error)
+    for pattern, advice in _SPARK_ADVICE.items():
+        if found := re.search(pattern, text):
+            line = next(line for line in text.splitlines() if found[0] in line)
+            path = _PATH.search(line)
+            where = f"{path[1]}: " if path else ""
+            return PipelineError(f"Spark: {where}{found[0]}: {advice}; then run again, it goes on where it was")
+    is_gone = isinstance(error, ConnectionError) or re.search(
+        r"Answer from Java side is empty|Error while (sending|receiving)", text
+    )
+    return PipelineError(f"{_JVM_GONE}; {_MEMORY}; then run again, it goes on where it was") if is_gone else None

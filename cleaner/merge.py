@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cleaner.maintain import compact
 from cleaner.retire import retire_files
 from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake, file_stamp, waiting_files
@@ -37,6 +38,8 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         with ledger.run(JOB) as run:
             started = time.monotonic()
             figures = _merge_pending(settings, session, ledger, run, pending) if pending else []
+            if figures:
+                compact(lake, session, settings.merge.small_files, is_ordered=False)
             retired = retire_files(lake, ledger)
             run.figures |= _totals(figures) | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
             _log_run(run)

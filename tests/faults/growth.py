@@ -149,7 +149,7 @@ def seconds(job: Any, *arguments: Any) -> float:
 def land(lake: Lake, at: datetime, name: str, rows: int, made: Made) -> None:
     """A Parquet file of new requests, one in twenty some days late, and an NDJSON file that repeats some and has bad lines."""
     requests = [
-        landed(f"{name}-{n}", timestamp=at + n * timedelta(seconds=1) - (n % 4) * DAY * (n % 20 == 0),
+        landed(f"{name}-{n}", timestamp=at + n * timedelta(seconds=1) - (n // 20 % 4) * DAY * (n % 20 == 0),
                ip=f"192.0.2.{n % 50}", agent=f"agent {n % 10}", bytes=n, ingested_at=datetime.now(UTC))
         for n in range(rows)
     ]  # fmt: skip
@@ -193,7 +193,7 @@ def keep_logs(lake: Lake, hours: int) -> None:
     Such a note has a time in it that ``age`` cannot reach; the files' own ages count instead.
     """
     for path in lake.tables.values():
-        kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds"}
+        kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "2"}
         if path in (lake.merged, lake.quarantine, lake.delta):
             kept["delta.logRetentionDuration"] = f"interval {hours} hours"
         DeltaTable(str(path)).alter.set_table_properties(kept)
@@ -253,7 +253,7 @@ def _scaled(spark: SparkSession) -> Iterator[None]:
 
 def main() -> None:
     """Run it, tell of each day, and write what was seen as JSON and as a picture."""
-    from tests.faults.growth_plot import plot
+    from tests.faults.growth_view import plot, weeks
 
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults.growth", description="Grow a lake and watch its files."
@@ -268,7 +268,7 @@ def main() -> None:
     options = parser.parse_args()
     paths = {"data_lake": str(options.folder), "log": str(options.folder / "log")}
     settings = kept_for(options.kept, unpack_settings({"paths": paths, "spark": {"conf": QUICK_CONF}}, "growth"))
-    spark = spark_session(settings, "growth")
+    spark = spark_session(settings, "growth", is_short=True)
     for seen in grow(spark, settings, days=options.days, ticks=options.ticks, rows=options.rows):
         last = seen.days[-1]
         times = ", ".join(f"{job} {seen.mean_seconds(job)[-1]:.1f}" for job in JOBS)
@@ -281,6 +281,8 @@ def main() -> None:
         )
     if options.svg:
         options.svg.write_text(plot(seen), encoding="utf-8")
+    if options.days >= options.kept + 9:
+        sys.stdout.write(weeks(seen, first=options.kept + 2))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ def test_after_weeks_of_running_only_the_record_has_grown_and_every_row_is_accou
     settings: Settings, spark: SparkSession
 ) -> None:
     settings = kept_for(KEPT_DAYS, settings)
-    *_, seen = grow(spark, settings, days=18, ticks=3, rows=100)
-    early, last = seen.days[4:11], seen.days[11:]
+    *_, seen = grow(spark, settings, days=14, ticks=2, rows=100)
+    early, last = seen.days[4:9], seen.days[9:]
     grown = {
         folder: (most(early, folder), most(last, folder))
         for folder in last[-1].files

@@ -1,4 +1,4 @@
-"""What ``growth`` saw, as a picture: a panel of small charts, each with its own scale from nought. Plain SVG."""
+"""What ``growth`` saw, as a table and as a picture: a panel of small charts, each with its own scale from nought."""
 
 from collections.abc import Sequence
 from html import escape
@@ -11,6 +11,26 @@ STYLE = """
 text { font: 11px sans-serif; fill: #333; } .title { font-weight: bold; } .axis { stroke: #999; }
 .line { fill: none; stroke: #1f6fb2; stroke-width: 1.5; } .own { fill: none; stroke: #d08a1d; stroke-dasharray: 4 3; }
 """
+
+
+def weeks(seen: Growth, first: int) -> str:
+    """A Markdown table: the most of everything in the week from day ``first`` on, and in the last week."""
+    early, last = seen.days[first - 1 : first + 6], seen.days[-7:]
+    rows = [
+        (f"`{folder}/`", *(max(day.spare(folder) for day in week) for week in (early, last)),
+         *(max(2 * day.live.get(folder, 0) for day in week) for week in (early, last)))
+        for folder in sorted(last[-1].files)
+    ]  # fmt: skip
+    rows.append(("ledger, rows of deliveries", *(max(day.ledger_rows for day in week) for week in (early, last)), 0, 0))
+    times = [
+        (f"{job}, mean seconds", *(_mean(seen.mean_seconds(job)[week]) for week in (slice(first - 1, first + 6), slice(-7, None))))
+        for job in JOBS
+    ]  # fmt: skip
+    head = f"| | days {first} to {first + 6} | last 7 days | of the record: days {first} to {first + 6} | last 7 days |"
+    lines = [head, "| --- | ---: | ---: | ---: | ---: |"]
+    lines += ["| " + " | ".join(str(cell or "") for cell in row) + " |" for row in rows]
+    lines += [f"| {name} | {before:.1f} | {after:.1f} | | |" for name, before, after in times]
+    return "\n".join(lines) + "\n"
 
 
 def plot(seen: Growth) -> str:
@@ -54,3 +74,7 @@ def _line(kind: str, values: Sequence[float], top: float) -> str:
     step = WIDTH / max(len(values) - 1, 1)
     points = " ".join(f"{n * step:.1f},{HEIGHT * (1 - value / top):.1f}" for n, value in enumerate(values))
     return f'<polyline class="{kind}" points="{points}"/>'
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,29 +1,25 @@
 """Housekeeping: small files compacted in time order, files that nothing uses any more removed, retention. I/O."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable
-from datetime import date, datetime
-from functools import partial
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
 
 from cleaner.retire import retire_old_files
-from lakehouse.lake import Lake
+from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
+from lakehouse.sink_log import archived_files
 from lakehouse.sql import table
-from lakehouse.tables import is_table, partition_files
+from lakehouse.tables import FIGURES_HOURS, SMALL_BYTES, is_table, partition_files, remove_strays, tidy
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JOB = "maintain"
-# Spark's OPTIMIZE aims at 1 GB; a file below this is small, however many there are of the others.
-SMALL_BYTES = 64 * 1024 * 1024
 
 log = logging.getLogger("cleaner.maintain")
 
@@ -46,26 +42,29 @@ def maintain(settings: Settings, session: "Callable[[], SparkSession]", now: dat
             "vacuumed": vacuum(lake, limits),
             "archive_files": prune_archive(lake, now, limits.logs_days),
             "landed_files": retire_old_files(lake, ledger, days=limits.landed_days, now=now),
+            "folded": ledger.fold(now - timedelta(days=limits.ledger_days)),
         }
         log.info(
             "%(compacted)d partitions compacted, %(vacuumed)d unused table files, %(archive_files)d files of logs/ and"
-            " %(landed_files)d landed files removed",
+            " %(landed_files)d landed files removed, %(folded)d deliveries folded",
             run.figures,
         )
 
 
-def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int) -> int:
-    """Compact the partitions that have ``small_files`` small files or more, each in time order.
+def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int, *, is_ordered: bool = True) -> int:
+    """Compact the partitions that have ``small_files`` small files or more.
 
+    :param is_ordered: all of a partition in time order; otherwise only its small files, as they are, which is quick.
     :return: how many partitions were compacted.
     """
+    order = "ZORDER BY (`timestamp`)" if is_ordered else ""
     compacted = 0
     for path in lake.tables.values():
         is_table(path)  # all must be whole: what a damaged log does not name, a vacuum would remove for good
     for path in (lake.merged, lake.delta, lake.quarantine):
         for day in crowded_partitions(path, small_files):
             where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
-            session().sql(f"OPTIMIZE {table(path)} {where} ZORDER BY (`timestamp`)")
+            session().sql(f"OPTIMIZE {table(path)} {where} {order}")
             compacted += 1
     return compacted
 
@@ -77,22 +76,12 @@ def crowded_partitions(path: Path, small_files: int) -> list[date | None]:
 
 
 def vacuum(lake: Lake, limits: Maintain) -> int:
-    """Remove files that no version of the tables within ``vacuum_hours`` uses, those of killed writers too.
+    """Remove what no version of the tables within ``vacuum_hours`` uses. The stream sees to its own tables.
 
-    :return: how many files were removed.
+    :return: how many data files were removed.
     """
-    from deltalake import DeltaTable
-
-    removed = 0
-    for path in lake.tables.values():
-        if not is_table(path):
-            continue
-        delta = DeltaTable(str(path))
-        remove = partial(delta.vacuum, int(limits.vacuum_hours), enforce_retention_duration=False, full=True)
-        # A vacuum commits even when it finds nothing: look first.
-        if remove(dry_run=True):
-            removed += len(remove(dry_run=False))
-    return removed
+    records = sum(tidy(path, limits.vacuum_hours) for path in (lake.merged, lake.delta, lake.quarantine))
+    return records + sum(tidy(lake.metrics("batch", grain), FIGURES_HOURS) for grain in METRICS)
 
 
 def prune_archive(lake: Lake, now: datetime, days: int) -> int:
@@ -109,17 +98,5 @@ def prune_archive(lake: Lake, now: datetime, days: int) -> int:
     unused = [p for p in lake.logs.glob("part-*") if p.name not in named and p.stat().st_mtime < oldest]
     for path in unused:
         path.unlink()
+    remove_strays(lake.logs)
     return len(unused)
-
-
-def archived_files(logs: Path) -> set[str]:
-    """Names of the files that the file sink has committed: those of its last compaction and of the batches since."""
-    batches = {int(p.name.removesuffix(".compact")): p for p in (logs / "_spark_metadata").glob("[0-9]*")}
-    compactions = [number for number, path in batches.items() if path.suffix == ".compact"]
-    start = max(compactions, default=0)
-    names: set[str] = set()
-    for number, path in batches.items():
-        if number >= start:
-            entries = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:])
-            names |= {Path(unquote(urlparse(entry["path"]).path)).name for entry in entries}
-    return names

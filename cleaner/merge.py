@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cleaner.maintain import compact
 from cleaner.recount import recount
 from cleaner.retire import retire_files
 from lakehouse.errors import IdentityError
@@ -44,6 +45,8 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         pending = ledger.deliveries(waiting_files(lake.landing))
         has_work = pending or (has_merged and not has_delta)
         figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
+        if figures:
+            compact(lake, session, settings.merge.small_files, is_ordered=False)
         retired = retire_files(lake, ledger)
         run.figures |= _totals(figures) | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
         _log_run(run)

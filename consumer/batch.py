@@ -17,7 +17,7 @@ from lakehouse.schema import METRIC_KEYS
 from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
 from lakehouse.sql import day_condition
-from lakehouse.tables import changed_days, create_table, is_table, latest_version, table_id
+from lakehouse.tables import FIGURES_HOURS, changed_days, create_table, is_table, latest_version, table_id
 
 JOB = "batch"
 
@@ -92,6 +92,7 @@ def _create_tables(lake: Lake) -> None:
             lake.metrics("batch", grain), SCHEMAS[grain],
             partition_by=() if grain == "daily" else ("event_date",),
             description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
+            kept_hours=FIGURES_HOURS,
         )  # fmt: skip
 
 

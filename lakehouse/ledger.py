@@ -2,6 +2,7 @@
 
 A *delivery* is one arrival of a landed file. Its name is the file's; when a file that was already retired arrives again
 under the same name, the next delivery is ``name/2`` (no file is called so), so that each arrival is counted by itself.
+Deliveries that were retired long ago are folded: their figures live on in sums, their names in numbers of eight bytes.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,18 @@ from lakehouse.errors import PipelineError
 from lakehouse.failures import explained
 from lakehouse.lake import file_stamp
 
-DDL = """
+# One row with the sums of the folded deliveries; how many deliveries of a name are folded.
+FOLDED_DDL = """
+CREATE TABLE IF NOT EXISTS folded (
+    files INTEGER NOT NULL, rows INTEGER NOT NULL, merged INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL, reasons TEXT NOT NULL, merged_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS folded_names (name_hash INTEGER PRIMARY KEY, deliveries INTEGER NOT NULL);
+"""
+DDL = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
     run_id INTEGER PRIMARY KEY, job TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, exit_code INTEGER,
-    figures TEXT NOT NULL DEFAULT '{}');
+    figures TEXT NOT NULL DEFAULT '{{}}');
 CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job, run_id);
 CREATE TABLE IF NOT EXISTS files (
     landed_file TEXT PRIMARY KEY, name TEXT NOT NULL, run_id INTEGER NOT NULL, rows INTEGER NOT NULL,
@@ -32,7 +41,25 @@ CREATE INDEX IF NOT EXISTS files_by_name ON files (name);
 CREATE INDEX IF NOT EXISTS files_waiting ON files (landed_file) WHERE retired_at IS NULL;
 -- The last progress of all that goes on: the stream and its queries, producers. Named when there were only queries.
 CREATE TABLE IF NOT EXISTS queries (name TEXT PRIMARY KEY, updated_at TEXT NOT NULL, progress TEXT NOT NULL);
+{FOLDED_DDL}
 COMMIT;
+"""
+# Every delivery's figures, and in one row more those of the folded ones.
+EVERY = """
+SELECT 1 AS files, refused IS NOT NULL AS refused, rows, merged, duplicates, quarantined, reasons, merged_at FROM files
+UNION ALL SELECT files, 0, rows, merged, duplicates, quarantined, reasons, merged_at FROM folded
+"""
+IS_BALANCED = "rows = merged + duplicates + quarantined"
+FOLDABLE = f"FROM files WHERE retired_at < :before AND refused IS NULL AND {IS_BALANCED}"
+FOLDING = f"""
+WITH going AS (
+    SELECT 1 AS files, rows, merged, duplicates, quarantined, reasons, merged_at {FOLDABLE}
+    UNION ALL SELECT files, rows, merged, duplicates, quarantined, reasons, merged_at FROM folded)
+SELECT sum(files), sum(rows), sum(merged), sum(duplicates), sum(quarantined),
+    (SELECT json_group_object(key, rows_of_it) FROM (
+        SELECT key, sum(value) AS rows_of_it FROM going, json_each(going.reasons) GROUP BY key)),
+    min(merged_at)
+FROM going
 """
 BUSY_SECONDS = 30
 RUNS_KEPT = 1000
@@ -169,7 +196,8 @@ class Ledger:
                     "SELECT retired_at, stamp FROM files WHERE name = ? ORDER BY rowid", (path.name,)
                 ).fetchall()
                 if not known or known[-1][0] is not None or known[-1][1] != file_stamp(path):
-                    pending[path.name] = f"{path.name}/{len(known) + 1}" if known else path.name
+                    number = _folded_deliveries(db, path.name) + len(known) + 1
+                    pending[path.name] = path.name if number == 1 else f"{path.name}/{number}"
         return pending
 
     def files(self, landed_files: Iterable[str]) -> list[FileFigures]:
@@ -194,31 +222,55 @@ class Ledger:
                 "UPDATE files SET retired_at = ? WHERE landed_file = ?", [(retired_at, name) for name in landed_files]
             )
 
+    def fold(self, before: datetime) -> int:
+        """Fold the deliveries that were retired before then (UTC) into sums, all or none.
+
+        Those of refused files stay, as the files themselves do, and those that do not add up.
+
+        :return: how many were folded.
+        """
+        time = {"before": before.isoformat(timespec="milliseconds")}
+        with self._writing() as db:
+            db.execute("BEGIN IMMEDIATE")
+            names = db.execute(f"SELECT name, count(*) {FOLDABLE} GROUP BY name", time).fetchall()
+            if names:
+                sums = db.execute(FOLDING, time).fetchone()
+                db.execute("DELETE FROM folded")
+                db.execute("INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?)", sums)
+                db.executemany(
+                    "INSERT INTO folded_names VALUES (?, ?)"
+                    " ON CONFLICT (name_hash) DO UPDATE SET deliveries = deliveries + excluded.deliveries",
+                    [(_name_hash(name), deliveries) for name, deliveries in names],
+                )
+                db.execute(f"DELETE {FOLDABLE}", time)
+        return sum(deliveries for _, deliveries in names)
+
     def totals(self) -> dict[str, int]:
         """Sums over all deliveries: files, refused (files), rows, merged, duplicates, quarantined, unbalanced (files)."""
         with self._reading() as db:
             row = db.execute(
-                "SELECT count(*), count(refused), total(rows), total(merged), total(duplicates), total(quarantined),"
-                " total(rows <> merged + duplicates + quarantined) FROM files"
+                "SELECT total(files), total(refused), total(rows), total(merged), total(duplicates), total(quarantined),"
+                f" total(NOT {IS_BALANCED}) FROM ({EVERY})"
             ).fetchone()
         names = ("files", "refused", "rows", "merged", "duplicates", "quarantined", "unbalanced")
         return {name: int(value) for name, value in zip(names, row, strict=True)}
 
     def unbalanced_files(self) -> list[FileFigures]:
         """Deliveries whose rows are not all accounted for exactly once: there should be none."""
-        return self._file_figures("rows <> merged + duplicates + quarantined")
+        return self._file_figures(f"NOT {IS_BALANCED}")
 
     def first_merged_at(self) -> str | None:
         """When the first landed file was merged, or ``None``."""
         with self._reading() as db:
-            row = db.execute("SELECT min(merged_at) FROM files").fetchone()
+            row = db.execute(f"SELECT min(merged_at) FROM ({EVERY})").fetchone()
         return None if row[0] is None else str(row[0])
 
     def reasons(self) -> dict[str, int]:
         """How many quarantined rows gave each reason, most frequent first; a row can give several."""
         with self._reading() as db:
             rows = db.execute(
-                "SELECT key, sum(value) FROM files, json_each(files.reasons) GROUP BY key ORDER BY 2 DESC, 1"
+                f"SELECT key, sum(value) FROM ({EVERY}) AS every, json_each(every.reasons)"
+                " GROUP BY key ORDER BY 2 DESC, 1"
             ).fetchall()
         return {key: int(count) for key, count in rows}
 
@@ -290,7 +342,7 @@ class Ledger:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._connected(f"{self.path.absolute().as_uri()}?mode=rwc") as db:
-            if not _has_tables(db):
+            if not _has_table(db, "folded_names"):
                 db.executescript(DDL)
             with db:
                 yield db
@@ -303,9 +355,11 @@ class Ledger:
                 # A reader that may write can also finish what a killed writer left behind.
                 mode = "rw" if os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK) else "ro"
                 db = stack.enter_context(self._connected(f"{self.path.absolute().as_uri()}?mode={mode}"))
-            if db is None or not _has_tables(db):
+            if db is None or not _has_table(db, "queries"):
                 db = stack.enter_context(self._connected("file::memory:"))
                 db.executescript(DDL)
+            elif not _has_table(db, "folded_names"):  # made when nothing was folded yet
+                db.executescript(FOLDED_DDL.replace("CREATE TABLE", "CREATE TEMP TABLE"))
             yield db
 
     @contextmanager
@@ -323,5 +377,15 @@ def _advice(error: sqlite3.Error) -> str:
     return "see to its permissions and the disk's space"
 
 
-def _has_tables(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'queries'").fetchone()[0])
+def _folded_deliveries(db: sqlite3.Connection, name: str) -> int:
+    found = db.execute("SELECT deliveries FROM folded_names WHERE name_hash = ?", (_name_hash(name),)).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def _name_hash(name: str) -> int:
+    """What is remembered of a folded name. Two names that share it would only be numbered as if they were one."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+
+
+def _has_table(db: sqlite3.Connection, name: str) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0])

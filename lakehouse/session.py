@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import EngineError, LockedError
 from lakehouse.locks import hold
 from lakehouse.settings import Settings
+from lakehouse.tables import SMALL_BYTES
 
 MIN_JAVA = 17
 TURN = "spark-job"
@@ -26,10 +27,14 @@ SQL_CONF = {
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.databricks.io.skipping.mdc.sortWithinFiles": "true",  # OPTIMIZE in time order: inside files too
+    "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
+    "spark.databricks.delta.optimize.maxFileSize": str(2 * SMALL_BYTES),
     "spark.databricks.delta.snapshotPartitions": "2",  # 50 by default: seconds for each commit on one machine
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
+    # Each compaction of logs/_spark_metadata/ writes all of it anew: not for every tenth batch.
+    "spark.sql.streaming.fileSink.log.compactInterval": "100",
     # Memory outside the heap, of all state stores together; and less to write for each batch.
     "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
     "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "96",

@@ -116,6 +116,7 @@ class Merge(Group):
     lock_seconds: Annotated[float, Field(ge=0)] = 50
     max_ranges: Positive = 200
     max_rows: Positive = 2_000_000
+    small_files: Annotated[int, Field(ge=2)] = 32
 
 
 class Stream(Group):
@@ -136,6 +137,7 @@ class Maintain(Group):
     vacuum_hours: Positive = 168
     logs_days: Positive = 30
     landed_days: Positive = 7
+    ledger_days: Positive = 30
 
 
 class Spark(Group):

@@ -1,9 +1,11 @@
 """Delta tables from the outside: made, described and read from their logs without a JVM (delta-rs)."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,11 @@ from lakehouse.delta_log import has_log
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
-LOG_DAYS = 7
+# A file below this is small; OPTIMIZE leaves the others alone, and aims at twice as much (``lakehouse/session.py``).
+SMALL_BYTES = 64 * 1024 * 1024
+RECORD_HOURS = 7 * 24
+# Figures are written again and again, and are of no use once there are newer ones.
+FIGURES_HOURS = 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def create_table(
     partition_by: tuple[str, ...] = (),
     description: str,
     name: str | None = None,
-    log_days: int = LOG_DAYS,
+    kept_hours: int = RECORD_HOURS,
     is_replaced: bool = False,
 ) -> None:
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
@@ -49,7 +55,7 @@ def create_table(
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
-    :param log_days: how long the log of commits is kept.
+    :param kept_hours: how long the log of commits is kept, and what it says of files that are no longer used.
     :param is_replaced: replace a table that is there by an empty one, in one commit.
     """  # fmt: skip
     if is_table(path) and not is_replaced:
@@ -60,7 +66,9 @@ def create_table(
     DeltaTable.create(
         str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore",
         partition_by=list(partition_by), name=name, description=description,
-        configuration={"delta.logRetentionDuration": f"interval {log_days} days"},
+        configuration=dict.fromkeys(
+            ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), f"interval {kept_hours} hours"
+        ),
     )  # fmt: skip
 
 
@@ -162,3 +170,32 @@ def partition_files(path: Path) -> list[tuple[date | None, int]]:
     is_partitioned = "partition.event_date" in actions.schema.names
     days = actions.column("partition.event_date").to_pylist() if is_partitioned else [None] * len(sizes)
     return list(zip(days, sizes, strict=True))
+
+
+def tidy(path: Path, kept_hours: int) -> int:
+    """Remove files that no version of the table within ``kept_hours`` uses, those of killed writers too, and old commits.
+
+    How long commits are kept, the table itself says (``create_table``).
+
+    :return: how many data files were removed.
+    """
+    if not is_table(path):
+        return 0
+    from deltalake import DeltaTable
+
+    delta = DeltaTable(str(path))
+    vacuum = partial(delta.vacuum, kept_hours, enforce_retention_duration=False, full=True)
+    # A vacuum commits even when it finds nothing: look first.
+    removed = vacuum(dry_run=False) if vacuum(dry_run=True) else []
+    delta.cleanup_metadata()
+    remove_strays(path)
+    return len(removed)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove Hadoop's checksums (``.NAME.crc``) of files that are gone, if they are an hour old: nobody else does."""
+    an_hour_ago = time.time() - 3600
+    for checksum in folder.rglob(".*.crc"):
+        is_stray = not checksum.with_name(checksum.name[1:].removesuffix(".crc")).exists()
+        if is_stray and checksum.stat().st_mtime < an_hour_ago:
+            checksum.unlink()

@@ -1,8 +1,10 @@
 """The metrics query: accepted, deduplicated requests of ``logs/`` into ``metrics/streaming/``, each counted once."""
 
 import logging
+import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.aggregate import sketched
+from consumer.components.archive_source import ArchiveSource
 from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import add_figures, create_metrics_tables
 from consumer.components.visitors import visitors
@@ -20,25 +23,21 @@ from lakehouse.enrich import with_agents
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import METRICS, Lake
 from lakehouse.rules import accepted, checked, normalised
-from lakehouse.schema import ARCHIVED
 from lakehouse.settings import Settings
-from lakehouse.tables import is_table, table_name, transaction_version
+from lakehouse.tables import FIGURES_HOURS, is_table, table_name, tidy, transaction_version
 
 QUERY = "metrics"
 APPLICATION_FILE = "application_id"
+TIDY_SECONDS = 600
 
 log = logging.getLogger("consumer.metrics")
 
 
 def archive(spark: SparkSession, settings: Settings) -> DataFrame:
     """``logs/`` as a stream: ARCHIVED rows of the files that ``_spark_metadata`` knows, and of no others."""
-    logs = settings.lake.logs
-    # The folder tells the source to trust the metadata alone, before the first batch is archived too.
-    (logs / "_spark_metadata").mkdir(parents=True, exist_ok=True)
-    # The source forgets, and then ignores, files much older than the newest: longer than logs/ keeps any.
-    max_age_days = 2 * settings.maintain.logs_days
-    reader = spark.readStream.schema(ARCHIVED).option("maxFileAge", f"{max_age_days}d")
-    return reader.option("maxFilesPerTrigger", settings.stream.max_files_per_batch).parquet(str(logs))
+    spark.dataSource.register(ArchiveSource)
+    options = {"path": settings.lake.logs, "max_files": settings.stream.max_files_per_batch}
+    return spark.readStream.format("archive").options(**{k: str(v) for k, v in options.items()}).load()
 
 
 def requests(archived: DataFrame, settings: Settings) -> DataFrame:
@@ -66,10 +65,16 @@ def metrics_query(
 
 
 def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame, int], None]:
-    """What ``foreachBatch`` runs: it may be given the same batch again, and then changes nothing."""
+    """What ``foreachBatch`` runs: it may be given the same batch again, and then changes nothing.
+
+    Each batch rewrites files of three tables and adds to three logs. What they leave is removed now and then: the tables
+    have this one writer, and would have ten thousands of such files by the evening.
+    """
     lake, lg_k = settings.lake, settings.stream.sketch_lg_k
+    tidied_at = -math.inf
 
     def write_batch(unique: DataFrame, batch_id: int) -> None:
+        nonlocal tidied_at
         rows = visitors(with_agents(unique.persist())).persist()
         try:
             days = [row.event_date for row in rows.select("event_date").distinct().collect()]
@@ -84,6 +89,10 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
 
             with ThreadPoolExecutor(len(METRICS)) as pool:
                 list(pool.map(write, METRICS))
+            if time.monotonic() - tidied_at >= TIDY_SECONDS:
+                tidied_at = time.monotonic()
+                for grain in METRICS:
+                    tidy(lake.metrics("streaming", grain), FIGURES_HOURS)
         finally:
             rows.unpersist()
             unique.unpersist()
@@ -103,7 +112,10 @@ def prepare(lake: Lake) -> str:
     checkpoint = lake.checkpoint(QUERY)
     id_file = checkpoint / APPLICATION_FILE
     has_table = [is_table(lake.metrics("streaming", grain)) for grain in METRICS]  # all of them must be whole
-    if id_file.exists():
+    reason: str | None
+    if (checkpoint / "sources").is_dir():
+        reason = f"{checkpoint} is from a release that read logs/ otherwise"
+    elif id_file.exists():
         application_id = id_file.read_text(encoding="utf-8", errors="replace").strip()
         reason = _mismatch(lake, application_id)
         if reason is None:

@@ -12,7 +12,7 @@ from lakehouse.lake import METRICS as GRAINS
 from lakehouse.lake import Lake
 from lakehouse.schema import METRIC_KEYS, METRICS
 from lakehouse.sql import day_condition, table
-from lakehouse.tables import create_table
+from lakehouse.tables import FIGURES_HOURS, create_table
 
 
 def streaming_schema(grain: str) -> T.StructType:
@@ -33,7 +33,7 @@ def create_metrics_tables(lake: Lake, application_id: str, *, is_reset: bool = F
             partition_by=() if grain == "daily" else ("event_date",),
             description=f"one row per {' and '.join(METRIC_KEYS[grain])}: running figures, distinct counts from sketches",
             name=application_id,
-            log_days=1,
+            kept_hours=FIGURES_HOURS,
             is_replaced=is_reset,
         )
 

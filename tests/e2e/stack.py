@@ -14,8 +14,8 @@ import polars as pl
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from cleaner.maintain import archived_files
 from lakehouse.lake import METRICS, Lake
+from lakehouse.sink_log import archived_files
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("producer", "consumer", "cleaner")

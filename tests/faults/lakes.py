@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from cleaner.maintain import archived_files
 from lakehouse.lake import Lake
+from lakehouse.sink_log import archived_files
 from lakehouse.tables import is_table
 
 # When something was written is no part of what was written; sketches are looked at by their estimates.

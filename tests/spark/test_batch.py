@@ -9,13 +9,14 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from cleaner.maintain import archived_files, maintain
+from cleaner.maintain import maintain
 from cleaner.merge import merge
 from consumer.batch import find_change, refresh
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings, unpack_settings
+from lakehouse.sink_log import archived_files
 from lakehouse.tables import latest_version, partition_files
 from tests.builders import T0, land_parquet, landed
 

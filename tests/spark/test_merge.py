@@ -17,7 +17,7 @@ from lakehouse.lake import Lake
 from lakehouse.landed import check
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.settings import Settings, unpack_settings
-from lakehouse.tables import latest_version
+from lakehouse.tables import latest_version, partition_files
 from tests.builders import T0, land_json, land_parquet, landed, unparsed
 
 HOUR = timedelta(hours=1)
@@ -321,3 +321,26 @@ def test_merging_the_same_deliveries_twice_gives_the_same_figures(
     once = merge_deliveries(spark, settings, deliveries)
     assert merge_deliveries(spark, settings, deliveries) == once
     assert [(f.rows, f.merged, f.duplicates, f.quarantined) for f in once] == [(3, 1, 1, 1)]
+
+
+def test_small_files_of_a_day_are_joined_at_once_and_a_file_that_comes_back_long_after_is_a_replay(
+    settings: Settings, lake: Lake, spark: SparkSession
+) -> None:
+    tidy = unpack_settings(settings.model_dump(mode="json") | {"merge": {"small_files": 3}}, "test")
+    ledger = Ledger(lake.ledger)
+    for number in range(3):
+        batch = [landed(f"e{number}", timestamp=T0 + number * HOUR), unparsed(f"u{number}", "garbage")]
+        land_parquet(lake.landing / f"{number}.parquet", batch)
+        merge(tidy, lambda: spark)
+        expected = number + 1 if number < 2 else 1
+        assert [len(partition_files(path)) for path in (lake.merged, lake.delta, lake.quarantine)] == [expected] * 3
+    before = {path: rows(spark, path, "*") for path in (lake.merged, lake.delta, lake.quarantine)}
+    ledger.retire(["0.parquet"])
+    assert ledger.fold(datetime.now(UTC) + HOUR) == 1
+    land_parquet(lake.landing / "0.parquet", [landed("e0"), unparsed("u0", "garbage")])
+    assert merge(tidy, lambda: spark) == 1
+    assert {path: rows(spark, path, "*") for path in before} == before
+    assert figures(lake)[0] == FileFigures("0.parquet/2", "0.parquet", 2, 0, 2, 0)
+    assert ledger.totals() == {
+        "files": 4, "refused": 0, "rows": 8, "merged": 3, "duplicates": 2, "quarantined": 3, "unbalanced": 0,
+    }  # fmt: skip

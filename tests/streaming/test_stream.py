@@ -1,6 +1,7 @@
 """The stream: everything landed is archived as it came, and counted once, also when a batch is given again."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -163,6 +165,30 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
     }  # fmt: skip
 
 
+def test_what_older_batches_left_in_the_tables_goes_with_its_age(
+    settings: Settings, lake: Lake, spark: SparkSession
+) -> None:
+    create_metrics_tables(lake, "app")
+    row = ("e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f")
+    batch = spark.createDataFrame([row], MERGED)
+    tables = [lake.metrics("streaming", grain) for grain in METRICS]
+    for table in tables:  # the note of a removed file would keep it for its hour
+        kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "1"}
+        DeltaTable(str(table)).alter.set_table_properties(kept)
+    for number in range(2):
+        metrics.batch_writer(settings, "app")(batch, number)
+    for path in lake.root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (0, 0))
+    metrics.batch_writer(settings, "app")(batch, 2)
+    assert figures(spark, lake, "daily") == [(DAY, 3, 1, 1, 30, 0, 0, 0, T0, T0)]
+    for table in tables:
+        (live,) = (Path(uri).name for uri in DeltaTable(str(table)).file_uris())
+        rewritten_just_now = {p.name for p in table.rglob("*part-*") if p.stat().st_mtime > 0}
+        assert {p.name for p in table.rglob("*part-*")} == rewritten_just_now == {live, f".{live}.crc"}
+        assert {p.name for p in (table / "_delta_log").glob("*.json") if p.stat().st_mtime == 0} == set()
+
+
 def test_tables_that_belong_to_another_checkpoint_are_not_added_to(lake: Lake) -> None:
     first = metrics.prepare(lake)
     assert metrics.prepare(lake) == first
@@ -170,6 +196,10 @@ def test_tables_that_belong_to_another_checkpoint_are_not_added_to(lake: Lake) -
     second = metrics.prepare(lake)
     assert second != first
     assert metrics.prepare(lake) == second
+    (lake.checkpoint("metrics") / "sources" / "0").mkdir(parents=True)  # Spark's own file source was its source
+    third = metrics.prepare(lake)
+    assert third not in (first, second)
+    assert metrics.prepare(lake) == third
 
 
 # What the ledger is told of it ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,51 @@ def test_totals_and_reasons_are_sums_over_all_deliveries(ledger: Ledger) -> None
     }  # fmt: skip
     assert ledger.reasons() == {"no ip": 3, "blank line": 1}
     assert [A.is_balanced, FileFigures("c", "c", 3, 1, 0, 0).is_balanced] == [True, False]
+
+
+def test_retired_deliveries_are_folded_into_sums_and_what_the_ledger_says_stays_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = FileFigures("a/2", "a", rows=3, merged=0, duplicates=2, quarantined=1, reasons={"no ip": 1})
+    lost, late, open_one = (FileFigures(name, name, 3, 1, 1, int(name != "lost")) for name in ("lost", "late", "open"))
+    for day, figures in enumerate([[A, B], [again, lost], [late, open_one]], start=1):
+        monkeypatch.setattr("lakehouse.ledger.now_text", lambda day=day: f"2026-11-{day:02}T03:17:00.000+00:00")
+        with ledger.run("merge") as run:
+            ledger.record_files(run, figures)
+        ledger.retire(f.landed_file for f in figures if f is not open_one)
+
+    def said() -> list[object]:
+        names = [Path(name) for name in ("a", "b", "late", "lost", "new")]
+        return [ledger.totals(), ledger.reasons(), ledger.first_merged_at(), ledger.deliveries(names),
+                ledger.unbalanced_files(), ledger.waiting_to_retire()]  # fmt: skip
+
+    before = said()
+    assert before[0] == {
+        "files": 6, "refused": 1, "rows": 18, "merged": 5, "duplicates": 6, "quarantined": 6, "unbalanced": 1,
+    }  # fmt: skip
+    assert before[3] == {"a": "a/3", "b": "b/2", "late": "late/2", "lost": "lost/2", "new": "new"}
+    assert ledger.fold(datetime(2026, 11, 1, tzinfo=UTC)) == 0
+    for day, folded, kept in ((2, 1, ["a/2", "b", "late", "lost", "open"]), (3, 1, ["b", "late", "lost", "open"])):
+        assert ledger.fold(datetime(2026, 11, day, tzinfo=UTC)) == folded
+        assert said() == before
+        with closing(sqlite3.connect(ledger.path)) as db:
+            assert [row[0] for row in db.execute("SELECT landed_file FROM files ORDER BY 1")] == kept
+            assert db.execute("SELECT count(*) FROM folded").fetchone() == (1,)
+
+
+def test_a_fold_that_is_killed_leaves_everything_as_it_was(ledger: Ledger) -> None:
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [A])
+    ledger.retire(["a"])
+    before = ledger.totals()
+    with closing(sqlite3.connect(ledger.path)) as db:
+        db.execute("CREATE TRIGGER killed BEFORE DELETE ON files BEGIN SELECT raise(ABORT, 'killed'); END")
+        with pytest.raises(PipelineError, match="killed"):
+            ledger.fold(datetime.now(UTC) + timedelta(days=1))
+        assert (ledger.totals(), ledger.deliveries([Path("a")])) == (before, {"a": "a/2"})
+        db.execute("DROP TRIGGER killed")
+    assert ledger.fold(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert (ledger.totals(), ledger.deliveries([Path("a")])) == (before, {"a": "a/2"})
 
 
 def test_recording_a_delivery_again_replaces_it(ledger: Ledger) -> None:
@@ -189,6 +235,7 @@ def test_a_ledger_of_the_first_layout_is_read_and_written_on(ledger: Ledger) -> 
         db.executescript(FIRST_LAYOUT)
     archive = {"updated_at": "2026-11-24T06:17:13.000+00:00", "progress": {"batchId": 1}}
     assert ledger.progress() == {"archive": archive}
+    assert (ledger.totals()["merged"], ledger.deliveries([Path("b")])) == (1, {"b": "b"})
     ledger.record_progress("simulate", {"files": 1})
     found = ledger.progress()
     assert found == {

@@ -162,6 +162,7 @@ DAMAGES: dict[str, Callable[[Lake], None]] = {
 
 
 @pytest.mark.streaming
+@pytest.mark.long
 def test_damaged_checkpoints_are_made_anew_and_nothing_is_archived_or_counted_twice_or_not_at_all(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cleaner.maintain import compact
 from cleaner.recount import recount
 from cleaner.retire import retire_files
+from lakehouse.delta_log import forget_lost_commits
 from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
@@ -40,7 +41,10 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
     with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
         started = time.monotonic()
         # All of them must be whole, before anything is added to one.
-        has_merged, _, has_delta = [is_table(path) for path in (lake.merged, lake.quarantine, lake.delta)]
+        tables = lake.merged, lake.quarantine, lake.delta
+        has_merged, _, has_delta = [is_table(path) for path in tables]
+        for path in tables:
+            forget_lost_commits(path)
         recount(lake, ledger, run)
         pending = ledger.deliveries(waiting_files(lake.landing))
         has_work = pending or (has_merged and not has_delta)

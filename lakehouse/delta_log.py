@@ -13,6 +13,7 @@ from lakehouse.errors import TableError
 
 _COMMIT = re.compile(r"^(\d{20})\.json$")
 _CHECKPOINT = re.compile(r"^(\d{20})\.checkpoint.*\.parquet$")
+_CHECKSUM = re.compile(r"^\.?(\d{20})(\.json|\.crc)?\.crc$")  # Hadoop's of a file, and Delta's of a version
 _PARQUET_END = b"PAR1"
 # What a table is made from when it is gone, and by whom. Each by its folder, or the folder it stands in.
 _MADE_FROM = {
@@ -41,6 +42,19 @@ def has_log(table: Path) -> bool:
     if damage is not None:
         raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
     return bool(commits)
+
+
+def forget_lost_commits(table: Path) -> None:
+    """Remove the checksums of commits after the last: of one that was moved away, whose number the next one takes.
+
+    Only for the table's one writer, under its lock.
+    """
+    log = table / "_delta_log"
+    last = max(_listed(log)[0], default=-1)
+    for path in list(log.glob("*.crc")) if log.is_dir() else ():
+        found = _CHECKSUM.match(path.name)
+        if found and int(found[1]) > last:
+            path.unlink()
 
 
 def _listed(log: Path) -> tuple[dict[int, Path], dict[int, list[Path]]]:

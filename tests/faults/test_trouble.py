@@ -128,6 +128,10 @@ def test_what_spark_says_comes_down_to_what_to_do(tmp_path: Path) -> None:
     )
     heap = explained(Py4JJavaError(java + "java.lang.OutOfMemoryError: Java heap space"))
     assert str(heap).startswith("Spark: java.lang.OutOfMemoryError: Java heap space: raise spark.driver_memory")
+    worker = explained(Py4JJavaError(java + "Python worker exited unexpectedly (crashed)"))
+    assert str(worker).startswith(
+        "Spark: Python worker exited unexpectedly: it was killed, most likely for want of memory"
+    )
     gone = explained(ConnectionRefusedError(111, "Connection refused"))
     assert str(gone).startswith(
         "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"

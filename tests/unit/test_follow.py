@@ -433,6 +433,22 @@ def test_logs_that_came_and_went_while_nobody_looked_are_read_too(logs: Logs) ->
     assert sorted(logs.landed()) == sorted(numbered(1, 3) + numbered(11, 12) + numbered(21, 22) + numbered(31, 32))
 
 
+def test_logs_that_came_and_went_after_the_clock_was_set_back_are_read_too(logs: Logs) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.stop()
+    logs.seconds -= 3600
+    logs.write("access.log", lines(3, 3))
+    logs.log.rename(logs.folder / "access.log.2")
+    logs.seconds += 60
+    logs.write("access.log.1", lines(21, 22))
+    logs.write("access.log", lines(31, 32))
+    logs.start()
+    logs.settle()
+    assert sorted(logs.landed()) == sorted(numbered(1, 3) + numbered(21, 22) + numbered(31, 32))
+
+
 def test_a_log_that_was_rotated_away_and_removed_is_said_to_be_missing(
     logs: Logs, caplog: pytest.LogCaptureFixture
 ) -> None:

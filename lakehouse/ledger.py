@@ -2,7 +2,8 @@
 
 A *delivery* is one arrival of a landed file. Its name is the file's; when a file that was already retired arrives again
 under the same name, the next delivery is ``name/2`` (no file is called so), so that each arrival is counted by itself.
-Deliveries that were retired long ago are folded: their figures live on in sums, their names in numbers of eight bytes.
+Deliveries that were retired long ago and have nothing in quarantine are folded: their figures live on in sums, their
+names in numbers of eight bytes.
 """
 
 import json
@@ -24,7 +25,7 @@ from lakehouse.lake import file_stamp
 FOLDED_DDL = """
 CREATE TABLE IF NOT EXISTS folded (
     files INTEGER NOT NULL, rows INTEGER NOT NULL, merged INTEGER NOT NULL, duplicates INTEGER NOT NULL,
-    quarantined INTEGER NOT NULL, reasons TEXT NOT NULL, merged_at TEXT NOT NULL);
+    merged_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS folded_names (name_hash INTEGER PRIMARY KEY, deliveries INTEGER NOT NULL);
 """
 DDL = f"""
@@ -47,19 +48,14 @@ COMMIT;
 # Every delivery's figures, and in one row more those of the folded ones.
 EVERY = """
 SELECT 1 AS files, refused IS NOT NULL AS refused, rows, merged, duplicates, quarantined, reasons, merged_at FROM files
-UNION ALL SELECT files, 0, rows, merged, duplicates, quarantined, reasons, merged_at FROM folded
+UNION ALL SELECT files, 0, rows, merged, duplicates, 0, '{}', merged_at FROM folded
 """
 IS_BALANCED = "rows = merged + duplicates + quarantined"
-FOLDABLE = f"FROM files WHERE retired_at < :before AND refused IS NULL AND {IS_BALANCED}"
+FOLDABLE = f"FROM files WHERE retired_at < :before AND quarantined = 0 AND {IS_BALANCED}"
 FOLDING = f"""
-WITH going AS (
-    SELECT 1 AS files, rows, merged, duplicates, quarantined, reasons, merged_at {FOLDABLE}
-    UNION ALL SELECT files, rows, merged, duplicates, quarantined, reasons, merged_at FROM folded)
-SELECT sum(files), sum(rows), sum(merged), sum(duplicates), sum(quarantined),
-    (SELECT json_group_object(key, rows_of_it) FROM (
-        SELECT key, sum(value) AS rows_of_it FROM going, json_each(going.reasons) GROUP BY key)),
-    min(merged_at)
-FROM going
+SELECT sum(files), sum(rows), sum(merged), sum(duplicates), min(merged_at) FROM (
+    SELECT 1 AS files, rows, merged, duplicates, merged_at {FOLDABLE}
+    UNION ALL SELECT files, rows, merged, duplicates, merged_at FROM folded)
 """
 BUSY_SECONDS = 30
 RUNS_KEPT = 1000
@@ -225,7 +221,7 @@ class Ledger:
     def fold(self, before: datetime) -> int:
         """Fold the deliveries that were retired before then (UTC) into sums, all or none.
 
-        Those of refused files stay, as the files themselves do, and those that do not add up.
+        Those with rows in quarantine stay, refused files too, for these rows may yet leave it; and those that do not add up.
 
         :return: how many were folded.
         """
@@ -236,7 +232,7 @@ class Ledger:
             if names:
                 sums = db.execute(FOLDING, time).fetchone()
                 db.execute("DELETE FROM folded")
-                db.execute("INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?)", sums)
+                db.execute("INSERT INTO folded VALUES (?, ?, ?, ?, ?)", sums)
                 db.executemany(
                     "INSERT INTO folded_names VALUES (?, ?)"
                     " ON CONFLICT (name_hash) DO UPDATE SET deliveries = deliveries + excluded.deliveries",

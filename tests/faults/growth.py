@@ -121,6 +121,8 @@ def grow(spark: SparkSession, settings: Settings, *, days: int, ticks: int, rows
             for tick in range(ticks):
                 time_of_day = first_day + day * DAY + tick * DAY / ticks
                 land(lake, time_of_day, f"{day:03}-{tick:03}", rows, seen.made)
+                if tick == 0:
+                    land_bad(lake, f"{day:03}-bad", seen.made)
                 long_ago = day - settings.maintain.ledger_days - 2
                 if tick == 0 and long_ago >= 0:
                     land_again(lake, long_ago, seen.made)
@@ -147,17 +149,24 @@ def seconds(job: Any, *arguments: Any) -> float:
 
 
 def land(lake: Lake, at: datetime, name: str, rows: int, made: Made) -> None:
-    """A Parquet file of new requests, one in twenty some days late, and an NDJSON file that repeats some and has bad lines."""
+    """A Parquet file of new requests, one in twenty some days late, and an NDJSON file that repeats some."""
     requests = [
         landed(f"{name}-{n}", timestamp=at + n * timedelta(seconds=1) - (n // 20 % 4) * DAY * (n % 20 == 0),
                ip=f"192.0.2.{n % 50}", agent=f"agent {n % 10}", bytes=n, ingested_at=datetime.now(UTC))
         for n in range(rows)
     ]  # fmt: skip
-    repeated = [*requests[:: rows // 10], *(unparsed(f"{name}-bad-{n}", "garbage") for n in range(5))]
+    repeated = requests[:: rows // 10]
     land_parquet(lake.landing / f"{name}.parquet", requests)
     land_json(lake.landing / f"{name}.json", repeated)
     made.requests.update(row["timestamp"].date() for row in requests)
     made.rows += len(requests) + len(repeated)
+
+
+def land_bad(lake: Lake, name: str, made: Made) -> None:
+    """A file of lines that do not parse."""
+    rows = [unparsed(f"{name}-{n}", "garbage") for n in range(5)]
+    land_json(lake.landing / f"{name}.json", rows)
+    made.rows += len(rows)
 
 
 def land_again(lake: Lake, day: int, made: Made) -> None:
@@ -233,9 +242,9 @@ def live_files(lake: Lake) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def ledger_rows(lake: Lake) -> int:
-    """Deliveries that the ledger has a row of."""
+    """Deliveries that the ledger has a row of, but for those with rows in quarantine."""
     with closing(sqlite3.connect(lake.ledger)) as db:
-        return int(db.execute("SELECT count(*) FROM files").fetchone()[0])
+        return int(db.execute("SELECT count(*) FROM files WHERE quarantined = 0").fetchone()[0])
 
 
 @contextmanager
@@ -281,8 +290,9 @@ def main() -> None:
         )
     if options.svg:
         options.svg.write_text(plot(seen), encoding="utf-8")
-    if options.days >= options.kept + 9:
-        sys.stdout.write(weeks(seen, first=options.kept + 2))
+    first = 2 * options.kept + 2  # what is kept so long has been compacted, and what that left has been kept so long
+    if options.days >= first + 7:
+        sys.stdout.write(weeks(seen, first))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_after_weeks_of_running_only_the_record_has_grown_and_every_row_is_accou
 ) -> None:
     settings = kept_for(KEPT_DAYS, settings)
     *_, seen = grow(spark, settings, days=14, ticks=2, rows=100)
-    early, last = seen.days[4:9], seen.days[9:]
+    early, last = seen.days[5:9], seen.days[10:]
     grown = {
         folder: (most(early, folder), most(last, folder))
         for folder in last[-1].files

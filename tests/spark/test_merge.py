@@ -329,18 +329,19 @@ def test_small_files_of_a_day_are_joined_at_once_and_a_file_that_comes_back_long
     tidy = unpack_settings(settings.model_dump(mode="json") | {"merge": {"small_files": 3}}, "test")
     ledger = Ledger(lake.ledger)
     for number in range(3):
-        batch = [landed(f"e{number}", timestamp=T0 + number * HOUR), unparsed(f"u{number}", "garbage")]
-        land_parquet(lake.landing / f"{number}.parquet", batch)
+        land_parquet(lake.landing / f"{number}.parquet", [landed(f"e{number}", timestamp=T0 + number * HOUR)])
+        land_json(lake.landing / f"{number}.json", [unparsed(f"u{number}", "garbage")])
         merge(tidy, lambda: spark)
         expected = number + 1 if number < 2 else 1
         assert [len(partition_files(path)) for path in (lake.merged, lake.delta, lake.quarantine)] == [expected] * 3
     before = {path: rows(spark, path, "*") for path in (lake.merged, lake.delta, lake.quarantine)}
-    ledger.retire(["0.parquet"])
+    ledger.retire(["0.json", "0.parquet"])
+    (lake.landing / "0.json").unlink()
     assert ledger.fold(datetime.now(UTC) + HOUR) == 1
-    land_parquet(lake.landing / "0.parquet", [landed("e0"), unparsed("u0", "garbage")])
+    land_parquet(lake.landing / "0.parquet", [landed("e0")])
     assert merge(tidy, lambda: spark) == 1
     assert {path: rows(spark, path, "*") for path in before} == before
-    assert figures(lake)[0] == FileFigures("0.parquet/2", "0.parquet", 2, 0, 2, 0)
+    assert figures(lake)[0] == FileFigures("0.parquet/2", "0.parquet", 1, 0, 1, 0)
     assert ledger.totals() == {
-        "files": 4, "refused": 0, "rows": 8, "merged": 3, "duplicates": 2, "quarantined": 3, "unbalanced": 0,
+        "files": 7, "refused": 0, "rows": 7, "merged": 3, "duplicates": 1, "quarantined": 3, "unbalanced": 0,
     }  # fmt: skip

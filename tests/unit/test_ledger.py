@@ -94,26 +94,29 @@ def test_totals_and_reasons_are_sums_over_all_deliveries(ledger: Ledger) -> None
 def test_retired_deliveries_are_folded_into_sums_and_what_the_ledger_says_stays_the_same(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = FileFigures("a/2", "a", rows=3, merged=0, duplicates=2, quarantined=1, reasons={"no ip": 1})
-    lost, late, open_one = (FileFigures(name, name, 3, 1, 1, int(name != "lost")) for name in ("lost", "late", "open"))
-    for day, figures in enumerate([[A, B], [again, lost], [late, open_one]], start=1):
+    good, again = FileFigures("g", "g", 5, 3, 2, 0), FileFigures("g/2", "g", 5, 0, 5, 0)
+    lost, late, open_one = (FileFigures(name, name, 3, 2, int(name != "lost"), 0) for name in ("lost", "late", "open"))
+    for day, figures in enumerate([[A, B, good], [again, lost], [late, open_one]], start=1):
         monkeypatch.setattr("lakehouse.ledger.now_text", lambda day=day: f"2026-11-{day:02}T03:17:00.000+00:00")
         with ledger.run("merge") as run:
             ledger.record_files(run, figures)
         ledger.retire(f.landed_file for f in figures if f is not open_one)
 
     def said() -> list[object]:
-        names = [Path(name) for name in ("a", "b", "late", "lost", "new")]
+        names = [Path(name) for name in ("a", "b", "g", "late", "lost", "new")]
         return [ledger.totals(), ledger.reasons(), ledger.first_merged_at(), ledger.deliveries(names),
                 ledger.unbalanced_files(), ledger.waiting_to_retire()]  # fmt: skip
 
     before = said()
     assert before[0] == {
-        "files": 6, "refused": 1, "rows": 18, "merged": 5, "duplicates": 6, "quarantined": 6, "unbalanced": 1,
+        "files": 7, "refused": 1, "rows": 25, "merged": 11, "duplicates": 10, "quarantined": 3, "unbalanced": 1,
     }  # fmt: skip
-    assert before[3] == {"a": "a/3", "b": "b/2", "late": "late/2", "lost": "lost/2", "new": "new"}
+    assert before[3] == {"a": "a/2", "b": "b/2", "g": "g/3", "late": "late/2", "lost": "lost/2", "new": "new"}
     assert ledger.fold(datetime(2026, 11, 1, tzinfo=UTC)) == 0
-    for day, folded, kept in ((2, 1, ["a/2", "b", "late", "lost", "open"]), (3, 1, ["b", "late", "lost", "open"])):
+    for day, folded, kept in (
+        (2, 1, ["a", "b", "g/2", "late", "lost", "open"]),
+        (3, 1, ["a", "b", "late", "lost", "open"]),
+    ):
         assert ledger.fold(datetime(2026, 11, day, tzinfo=UTC)) == folded
         assert said() == before
         with closing(sqlite3.connect(ledger.path)) as db:
@@ -123,7 +126,7 @@ def test_retired_deliveries_are_folded_into_sums_and_what_the_ledger_says_stays_
 
 def test_a_fold_that_is_killed_leaves_everything_as_it_was(ledger: Ledger) -> None:
     with ledger.run("merge") as run:
-        ledger.record_files(run, [A])
+        ledger.record_files(run, [FileFigures("a", "a", 5, 3, 2, 0)])
     ledger.retire(["a"])
     before = ledger.totals()
     with closing(sqlite3.connect(ledger.path)) as db:

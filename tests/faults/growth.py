@@ -61,8 +61,8 @@ class Tick:
 class Day:
     """The lake at the end of a day, after the maintenance, which took so many seconds.
 
-    ``files`` and ``bytes`` are by folder. ``live`` has the data files that a table's last version uses, ``partitions`` the
-    most of them in one day: the record itself grows, by these.
+    ``files`` and ``bytes`` are by folder. ``live`` has the data files that the last versions of its tables use, ``record``
+    those and the checksums beside them, ``crowded`` the most of them that one day of one table has.
     """
 
     day: int
@@ -70,12 +70,13 @@ class Day:
     files: dict[str, int]
     bytes: dict[str, int]
     live: dict[str, int]
+    record: dict[str, int]
     crowded: dict[str, int]
     ledger_rows: int
 
     def spare(self, folder: str) -> int:
-        """Files that are no part of the record: not a table's data in use, nor its checksums."""
-        return self.files.get(folder, 0) - 2 * self.live.get(folder, 0)
+        """Files that are no part of the record."""
+        return self.files.get(folder, 0) - self.record.get(folder, 0)
 
 
 @dataclass
@@ -228,17 +229,18 @@ def folder_of(path: Path) -> str:
     return f"{top}/{log}" if log else top
 
 
-def live_files(lake: Lake) -> tuple[dict[str, int], dict[str, int]]:
-    """Data files in use by folder, and the most of them that one day of one table has."""
+def live_files(lake: Lake) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Data files in use by folder, these with their checksums, and the most of them that one day of one table has."""
     live: Counter[str] = Counter()
+    record: Counter[str] = Counter()
     crowded: dict[str, int] = {}
     for path in filter(is_table, lake.tables.values()):
-        uris = DeltaTable(str(path)).file_uris()
+        used = [Path(uri.removeprefix("file://")) for uri in DeltaTable(str(path)).file_uris()]
         folder = folder_of(path.relative_to(lake.root) / "part")
-        live[folder] += len(uris)
-        by_day = Counter(uri.rsplit("/", 1)[0] for uri in uris)
-        crowded[folder] = max([crowded.get(folder, 0), *by_day.values()])
-    return dict(live), crowded
+        live[folder] += len(used)
+        record[folder] += len(used) + sum(file.with_name(f".{file.name}.crc").exists() for file in used)
+        crowded[folder] = max([crowded.get(folder, 0), *Counter(file.parent for file in used).values()])
+    return dict(live), dict(record), crowded
 
 
 def ledger_rows(lake: Lake) -> int:

@@ -15,30 +15,30 @@ text { font: 11px sans-serif; fill: #333; } .title { font-weight: bold; } .axis 
 
 def weeks(seen: Growth, first: int) -> str:
     """A Markdown table: the most of everything in the week from day ``first`` on, and in the last week."""
-    early, last = seen.days[first - 1 : first + 6], seen.days[-7:]
-    rows = [
-        (f"`{folder}/`", *(max(day.spare(folder) for day in week) for week in (early, last)),
-         *(max(2 * day.live.get(folder, 0) for day in week) for week in (early, last)))
-        for folder in sorted(last[-1].files)
-    ]  # fmt: skip
-    rows.append(("ledger, rows of deliveries", *(max(day.ledger_rows for day in week) for week in (early, last)), 0, 0))
-    times = [
-        (f"{job}, mean seconds", *(_mean(seen.mean_seconds(job)[week]) for week in (slice(first - 1, first + 6), slice(-7, None))))
-        for job in JOBS
-    ]  # fmt: skip
-    head = f"| | days {first} to {first + 6} | last 7 days | of the record: days {first} to {first + 6} | last 7 days |"
-    lines = [head, "| --- | ---: | ---: | ---: | ---: |"]
-    lines += ["| " + " | ".join(str(cell or "") for cell in row) + " |" for row in rows]
-    lines += [f"| {name} | {before:.1f} | {after:.1f} | | |" for name, before, after in times]
+    spans = slice(first - 1, first + 6), slice(-7, None)
+    early, last = (seen.days[span] for span in spans)
+    lines = [
+        f"| | files, days {first} to {first + 6} | last 7 days | in use, days {first} to {first + 6} | last 7 days |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for folder in sorted(last[-1].files):
+        files = [max(day.files.get(folder, 0) for day in week) for week in (early, last)]
+        live = [max(day.live.get(folder, 0) for day in week) or "" for week in (early, last)]
+        lines.append(f"| `{folder}/` | {files[0]} | {files[1]} | {live[0]} | {live[1]} |")
+    rows = [max(day.ledger_rows for day in week) for week in (early, last)]
+    lines.append(f"| deliveries in the ledger | {rows[0]} | {rows[1]} | | |")
+    for job in JOBS:
+        means = [_mean(seen.mean_seconds(job)[span]) for span in spans]
+        lines.append(f"| `{job}`, seconds | {means[0]:.1f} | {means[1]:.1f} | | |")
     return "\n".join(lines) + "\n"
 
 
 def plot(seen: Growth) -> str:
-    """An SVG: files of each folder by day (dashed: those that hold the record), then the mean seconds of each job."""
+    """An SVG: files of each folder by day (dashed: data files in use), then the mean seconds of each job."""
     folders = sorted({folder for day in seen.days for folder in day.files})
     charts = [
         chart(f"{folder}: files", [day.files.get(folder, 0) for day in seen.days],
-              [2 * day.live[folder] for day in seen.days] if folder in seen.days[-1].live else None)
+              [day.live[folder] for day in seen.days] if folder in seen.days[-1].live else None)
         for folder in folders
     ]  # fmt: skip
     charts.append(chart("ledger: rows of deliveries", [day.ledger_rows for day in seen.days]))

@@ -1,0 +1,92 @@
+"""Shapes of NDJSON: broken files, broken lines among good ones, and lines that are odd but right."""
+
+import codecs
+
+from tests.faults.shape import (
+    BLANK,
+    NO_ID,
+    NO_IP,
+    NO_STATUS,
+    NO_TIME,
+    NOT_UTF8,
+    NOTHING,
+    UNPARSABLE,
+    Shape,
+    content,
+    edited,
+    line,
+    merged,
+    ndjson,
+    quarantined,
+    refused,
+)
+
+# A field that the landing does not know: what becomes of its line.
+EXTRA_FIELD = quarantined(1, UNPARSABLE)
+DEEP = 10_000
+BROKEN = quarantined(None, UNPARSABLE)
+LONG = 50_000_000
+
+
+
+JSON = [
+    Shape("json-good", "Nothing is wrong with it.", ndjson(line(1), line(2)), merged(1, 2)),
+    Shape("json-empty", "A file without a byte.", content(b""), NOTHING),
+    Shape("json-newline", "A single newline.", content(b"\n"), quarantined(None, BLANK)),
+    Shape("json-no-last-newline", "The last line has no newline.", ndjson(line(1), line(2), last=""), merged(1, 2)),
+    Shape("json-truncated", "The last line is cut off.", ndjson(line(1), line(2)[:60], last=""), merged(1) | quarantined(2, UNPARSABLE)),
+    Shape("json-crlf", "Lines end as on Windows.", ndjson(line(1), line(2), end="\r\n"), merged(1, 2)),
+    Shape("json-cr", "Lines end as on old Macs: to us, all is one line.", ndjson(line(1), line(2), end="\r"), quarantined(1, UNPARSABLE)),
+    Shape("json-blank-lines", "Blank lines among good ones.", ndjson(line(1), "", "   ", line(2)),
+          merged(1, 2) | quarantined(None, BLANK) | quarantined(None, BLANK)),
+    Shape("json-garbage-lines", "Garbage lines among good ones, two of them alike.", ndjson(line(1), "%$&", "{nonsense", "%$&", line(2)),
+          merged(1, 2) | BROKEN | BROKEN | BROKEN),
+    Shape("json-log-lines", "Log lines that nobody has parsed.", ndjson('192.0.2.1 - - [17/May/2024:10:05:03 +0000] "GET / HTTP/1.1" 200 1'), BROKEN),
+    Shape("json-bom", "A byte order mark before a good line.", ndjson(line(1), line(2), head="\ufeff"), merged(1, 2)),
+    Shape("json-bom-only", "A byte order mark, and nothing else.", content(codecs.BOM_UTF8), NOTHING),
+    Shape("json-bom-inside", "A byte order mark inside, as of two files put together.", ndjson(line(1), "\ufeff" + line(2)), merged(1) | quarantined(2, UNPARSABLE)),
+    Shape("json-utf16", "UTF-16.", content('{"event_id": "@1"}\n'.encode("utf-16")), refused(NOT_UTF8)),
+    Shape("json-latin1", "One letter in Latin-1.", content(b'{"event_id": "@1", "agent": "caf\xe9"}\n'), refused(NOT_UTF8)),
+    Shape("json-half-character", "The last character is cut in two.", content(line(1).encode() + b"\n\xe2\x82"), refused(NOT_UTF8)),
+    Shape("json-surrogate-bytes", "A lone surrogate as bytes.", content(b'{"event_id": "@1", "agent": "\xed\xa0\x80"}\n'), refused(NOT_UTF8)),
+    Shape("json-surrogate-escape", "A lone surrogate as an escape: it becomes a question mark.", ndjson(edited(1, "agent", r'"a\ud800b"')), merged(1, agent="a?b")),
+    Shape("json-pair-escape", "A pair of surrogates as escapes, which is a character.", ndjson(edited(1, "agent", r'"\ud83e\udd8e"')), merged(1, agent="🦎")),
+    Shape("json-nul-bytes", "NUL bytes: a line of them, one inside a line, one as an escape.",
+          ndjson("\0\0\0", line(1).replace("curl", "cu\0rl"), edited(2, "agent", r'"cu\u0000rl"')),
+          BROKEN | quarantined(1, UNPARSABLE) | merged(2, agent="cu\0rl")),
+    Shape("json-parquet", "Parquet under the other suffix.", content(b"PAR1\x15\x04\x15\xff\xfePAR1"), refused(NOT_UTF8)),
+    Shape("json-pretty", "One object over several lines.", ndjson("{", '"event_id": "@1",', '"status": 200', "}"), BROKEN | BROKEN | BROKEN | BROKEN),
+    Shape("json-array", "An array of rows in one line.", ndjson(f"[{line(1)}, {line(2)}]"), quarantined(1, UNPARSABLE)),
+    Shape("json-scalars", "Lines of JSON that are no objects.", ndjson("null", "1", '"text"', "[]", "true"), BROKEN | BROKEN | BROKEN | BROKEN | BROKEN),
+    Shape("json-two-objects", "Two objects in one line.", ndjson(line(1) + line(2)), quarantined(1, UNPARSABLE)),
+    Shape("json-trailing-comma", "A comma too many.", ndjson(line(1)[:-1] + ",}"), quarantined(1, UNPARSABLE)),
+    Shape("json-comment", "A comment.", ndjson(line(1)[:-1] + "/* why */}"), quarantined(1, UNPARSABLE)),
+    Shape("json-unquoted-names", "Names without quotes.", ndjson('{event_id: "@1"}'), BROKEN),
+    Shape("json-single-quotes", "Quotes of the other kind, which Spark reads too.", ndjson(line(1).replace('"', "'")), merged(1)),
+    Shape("json-empty-object", "An object without a field.", ndjson("{}"), quarantined(None, NO_ID, NO_TIME, NO_IP, NO_STATUS)),
+    Shape("json-missing-fields", "Fields that a request may lack are missing.",
+          ndjson('{"event_id": "@1", "timestamp": "2024-05-17T10:05:03Z", "ip": "192.0.2.1", "status": 200}'), merged(1, agent=None, bytes=None)),
+    Shape("json-extra-field", "A field that the landing does not know.", ndjson(line(1)[:-1] + ', "colour": "red"}'), EXTRA_FIELD),
+    Shape("json-capitals", "A field's name in capitals.", ndjson(line(1).replace('"agent"', '"AGENT"')), EXTRA_FIELD),
+    Shape("json-field-twice", "A field twice: neither value may vanish.", ndjson(line(1)[:-1] + ', "status": 500}'), quarantined(1, UNPARSABLE)),
+    Shape("json-id-twice", "The id twice.", ndjson('{"event_id": "@2", ' + line(1)[1:]), quarantined(1, UNPARSABLE)),
+    Shape("json-nested-object", "An object in place of a text: its JSON is the text.", ndjson(edited(1, "agent", '{"name": [1, {}]}')), merged(1, agent='{"name":[1,{}]}')),
+    Shape("json-nested-array", "An array in place of a number.", ndjson(edited(1, "status", "[200]")), quarantined(1, UNPARSABLE)),
+    Shape("json-number-as-text", "A number in place of a text.", ndjson(edited(1, "agent", "5.50")), merged(1, agent="5.50")),
+    Shape("json-text-as-number", "A text in place of a number.", ndjson(edited(1, "status", '"200"')), quarantined(1, UNPARSABLE)),
+    Shape("json-true-as-number", "True in place of a number.", ndjson(edited(1, "status", "true")), quarantined(1, UNPARSABLE)),
+    Shape("json-decimals", "Decimals in place of a whole number.", ndjson(edited(1, "status", "200.0"), edited(2, "bytes", "1e2")),
+          quarantined(1, UNPARSABLE) | quarantined(2, UNPARSABLE)),
+    Shape("json-not-a-number", "Not a number, and infinity.", ndjson(edited(1, "bytes", "NaN"), edited(2, "bytes", "-Infinity")),
+          quarantined(1, UNPARSABLE) | quarantined(2, UNPARSABLE)),
+    Shape("json-number-too-large", "Numbers beyond 32 and 64 bits.", ndjson(edited(1, "status", "2147483648"), edited(2, "bytes", "9223372036854775808")),
+          quarantined(1, UNPARSABLE) | quarantined(2, UNPARSABLE)),
+    Shape("json-number-of-5000-digits", "A number of 5,000 digits.", ndjson(edited(1, "bytes", "9" * 5000)), quarantined(1, UNPARSABLE)),
+    Shape("json-deep-array", "Arrays in arrays, 10,000 deep, in a field.", ndjson(line(1), edited(2, "agent", "[" * DEEP + "]" * DEEP)), merged(1) | quarantined(2, UNPARSABLE)),
+    Shape("json-deep-object", "A line that is nothing but objects in objects, 10,000 deep.", ndjson('{"a":' * DEEP + "1" + "}" * DEEP), BROKEN),
+    Shape("json-deep-open", "10,000 brackets that nothing closes.", ndjson("[" * DEEP), BROKEN),
+    Shape("json-long-name", "A field's name of a megabyte.", ndjson(line(1)[:-1] + f', "{"n" * 1_000_000}": 1}}'), EXTRA_FIELD),
+    Shape("json-separators", "Characters inside a text that end a line elsewhere.", ndjson(edited(1, "agent", '"a\u2028b\u0085c\u2029d"')), merged(1, agent="a\u2028b\u0085c\u2029d")),
+    Shape("json-control-characters", "A raw tab inside a text.", ndjson(edited(1, "agent", '"a\tb"')), quarantined(1, UNPARSABLE)),
+    Shape("json-50-megabytes", "A good line, and one of 50 MB.", ndjson(line(1), edited(2, "agent", f'"{"x" * LONG}"')), merged(1) | BROKEN, apart="a minute long"),
+]  # fmt: skip

@@ -24,7 +24,7 @@ from lakehouse.rules import accepted, checked, normalised, rejected
 from lakehouse.schema import DELTA, LANDED, MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import Range, hour_ranges, range_condition, table
-from lakehouse.tables import create_table, table_facts
+from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
 REFUSED = "file refused: "
@@ -70,12 +70,10 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
 
 
 def complete_delta(spark: SparkSession, lake: Lake) -> None:
-    """Give ``delta/`` what ``merged/`` has and it lacks: everything, once it was moved away. Nothing, as a rule."""
-    merged, delta = table_facts(lake.merged), table_facts(lake.delta)
-    assert merged is not None
-    if delta is None or merged.rows != delta.rows:
-        log.warning("delta/ lacks rows of merged/: filling it anew from there")
-        insert_new(spark.read.format("delta").load(str(lake.merged)).transform(enriched), lake.delta, IDENTITY)
+    """Give ``delta/`` what ``merged/`` has and it lacks."""
+    log.warning("delta/ lacks rows of merged/: filling it anew from there")
+    create_tables(lake)
+    insert_new(spark.read.format("delta").load(str(lake.merged)).transform(enriched), lake.delta, IDENTITY)
 
 
 def unique(requests: DataFrame) -> DataFrame:

@@ -12,6 +12,8 @@ from lakehouse.landed import LandedFile
 from lakehouse.ndjson import landed_rows
 from lakehouse.schema import LANDED
 
+# Spark's usual reader of local files trusts a hidden ``.NAME.crc`` beside one more than the file itself, and fails.
+AS_IT_IS = {"fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem", "fs.file.impl.disable.cache": "true"}
 GLOB_CHARACTERS = re.compile(r"([\\*?\[\]{}])")
 
 
@@ -30,10 +32,10 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
     json = [d for d in deliveries if d.file.is_json]
     rows = []
     if parquet:
-        frame = spark.read.schema(LANDED).parquet(*_paths(parquet))
+        frame = spark.read.options(**AS_IT_IS).schema(LANDED).parquet(*_paths(parquet))
         rows.append(frame.select(*LANDED.names, _landed_file(parquet)))
     if json:
-        lines = spark.read.option("lineSep", "\n").text(_paths(json))
+        lines = spark.read.options(**AS_IT_IS).option("lineSep", "\n").text(_paths(json))
         lines = lines.select(F.col("value").alias("json"), _landed_file(json))
         rows.append(landed_rows(lines, "landed_file"))
     return rows[0] if len(rows) == 1 else rows[0].unionByName(rows[1])

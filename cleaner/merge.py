@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cleaner.maintain import compact
@@ -15,8 +16,9 @@ from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
+from lakehouse.readable import first_line
 from lakehouse.settings import Settings
-from lakehouse.tables import is_table
+from lakehouse.tables import is_table, table_facts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -60,21 +62,64 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
 def _merge_pending(
     settings: Settings, session: "Callable[[], SparkSession]", ledger: Ledger, run: Run, pending: dict[str, str]
 ) -> list[FileFigures]:
-    from cleaner.delta_lake import complete_delta, create_tables, merge_deliveries
+    from cleaner.delta_lake import complete_delta, create_tables
 
-    spark = session()
-    create_tables(settings.lake)
     merged: list[FileFigures] = []
     for deliveries in _passes(settings.lake, pending, settings.merge.max_rows):
-        figures = merge_deliveries(spark, settings, deliveries)
-        _require_balance(figures)
+        spark = session()  # not before there is a file that can be read
+        create_tables(settings.lake)
+        figures = _merged(spark, settings, deliveries)
         os.sync()  # the ledger must not outlast a power cut without the tables
         ledger.record_files(run, figures)
         merged += figures
         if len(merged) < len(pending):
             log.info("%d of %d landed files merged", len(merged), len(pending))
-    complete_delta(spark, settings.lake)
+    if _lacks_rows(settings.lake):
+        complete_delta(session(), settings.lake)
     return merged
+
+
+def _lacks_rows(lake: Lake) -> bool:
+    """Whether ``delta/`` has not all that ``merged/`` has: everything, once it was moved away. No, as a rule."""
+    merged, delta = table_facts(lake.merged), table_facts(lake.delta)
+    return merged is not None and (delta is None or merged.rows != delta.rows)
+
+
+def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Delivery]") -> list[FileFigures]:
+    """Merge one pass. Files that vanish or change under it hold up neither the others nor a later run.
+
+    What was read of a file that has changed since is counted as it was read; the file as it is now is another delivery.
+
+    :raises IdentityError: rows of files that have not changed are missing or doubled.
+    """
+    from cleaner.delta_lake import merge_deliveries
+
+    try:
+        figures = merge_deliveries(spark, settings, deliveries)
+    except Exception as error:
+        unchanged = [d for d in deliveries if not _has_changed(settings.lake, d.file.path.name, d.stamp)]
+        if len(unchanged) == len(deliveries):
+            raise
+        gone = {d.file.path.name for d in deliveries} - {d.file.path.name for d in unchanged}
+        log.warning(
+            "vanished or changed while they were read, and left for the next run: %s (%s)",
+            ", ".join(sorted(gone)), first_line(error),
+        )  # fmt: skip
+        return _merged(spark, settings, unchanged) if unchanged else []
+    figures = [
+        _as_read(f) if not f.is_balanced and _has_changed(settings.lake, f.name, f.stamp) else f for f in figures
+    ]
+    _require_balance(figures)
+    return figures
+
+
+def _has_changed(lake: Lake, name: str, stamp: str) -> bool:
+    return file_stamp(lake.landing / name) != stamp
+
+
+def _as_read(file: FileFigures) -> FileFigures:
+    log.warning("%s changed while it was read: what is in it now is taken by the next run", file.landed_file)
+    return replace(file, rows=file.merged + file.duplicates + file.quarantined)
 
 
 def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[list[Delivery]]":
@@ -85,14 +130,13 @@ def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[lis
     batch: list[Delivery] = []
     for name, landed_file in pending.items():
         try:
-            stamp = file_stamp(lake.landing / name)
             checked = check(lake.landing / name)
         except OSError as error:
             log.warning("%s cannot be read now and is left for the next run: %s", name, error)
             continue
         if checked.refused:
             log.warning("%s is refused and goes to quarantine/_files/: %s", name, checked.refused)
-        batch.append(Delivery(landed_file, checked, stamp or ""))
+        batch.append(Delivery(landed_file, checked, checked.stamp))
         if sum(d.file.rows for d in batch) >= max_rows:
             yield batch
             batch = []

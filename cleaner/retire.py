@@ -64,9 +64,11 @@ def _remove(lake: Lake, file: FileFigures) -> None:
     if not file.refused:
         path.unlink()
         return
-    kept = lake.refused_files / file.landed_file.replace("/", ".delivery-")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(kept)
+    # In a folder, not in the name: that may be as long as a name can be. No landed file's name begins with "_".
+    delivery = file.landed_file.removeprefix(file.name).removeprefix("/")
+    folder = lake.refused_files / f"_delivery-{delivery}" if delivery else lake.refused_files
+    folder.mkdir(parents=True, exist_ok=True)
+    path.replace(folder / file.name)
 
 
 def _age_days(path: Path, now: datetime) -> float:

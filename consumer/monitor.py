@@ -23,7 +23,7 @@ from consumer.components.status_view import as_json, render, summary
 from lakehouse.arrivals import Arrivals
 from lakehouse.checkpoint import Checkpoint
 from lakehouse.errors import CheckpointError
-from lakehouse.lake import Lake, waiting_files
+from lakehouse.lake import Lake, left_alone, waiting_files
 from lakehouse.ledger import ENDED, KILLED, NEVER, RUNNING, Ledger
 from lakehouse.locks import is_locked
 from lakehouse.producers import producers
@@ -57,6 +57,7 @@ def status(settings: Settings, now: datetime) -> Status:
         waiting=_pile(landed.values(), now),
         unmerged=_pile((landed[name] for name in unmerged), now),
         unarchived=_pile((landed[name] for name in unarchived), now),
+        left_alone=len(left_alone(lake.landing)),
         first_landed_at=_first_landed_at(landed, ledger),
         tables={name: _table(path) for name, path in lake.tables.items()},
         jobs=_jobs(settings, ledger),

@@ -4,17 +4,21 @@ One line of JSON per landed file, in ``_checkpoints/archive/arrivals.jsonl``. It
 because it means nothing without it. Only the archive writes it; the cleaner asks it what is archived.
 """
 
+import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lakehouse.checkpoint import Checkpoint
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import file_stamp, waiting_files
-from lakehouse.landed import LandedFile, check
+from lakehouse.landed import check
+
+log = logging.getLogger("consumer.archive")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Arrivals:
         self.checkpoint = checkpoint
         self.clock = clock
         self.path = checkpoint / "arrivals.jsonl"
+        self._unreadable: set[str] = set()
 
     def read(self) -> list[Arrival]:
         """All arrivals that are remembered, by number.
@@ -88,12 +93,18 @@ class Arrivals:
             if len(new) == max_files:
                 break
             if path.name not in names:
-                arrival = _arrival(seq + len(new) + 1, path, now)
+                arrival = self._arrival(seq + len(new) + 1, path, now)
                 if arrival is not None:
                     new.append(arrival)
         if new:
             self.write([*kept, *new])
         return new
+
+    def give_back(self, landing: Path, arrivals: Iterable[Arrival]) -> None:
+        """Forget which files those were that can no longer be opened, so that they arrive anew when they can."""
+        shut = {a for a in arrivals if a.is_file(landing / a.name) and not _can_be_read(landing / a.name)}
+        if shut:
+            self.write([replace(a, stamp="") if a in shut else a for a in self.read()])
 
     def committed_seq(self) -> int:
         """The number up to which arrivals are in ``logs/``: Spark's own commit log says so.
@@ -124,12 +135,17 @@ class Arrivals:
         committed = self.committed_seq()
         return {a.name for a in self.read() if a.seq <= committed and a.refused is None and a.is_file(landing / a.name)}
 
+    def _arrival(self, seq: int, path: Path, now: float) -> Arrival | None:
+        """Check a landed file and number it; ``None`` if it cannot be read just now and must be tried again."""
+        try:
+            landed = check(path)
+        except OSError as error:
+            if path.name not in self._unreadable and error.errno != errno.ENOENT:
+                self._unreadable.add(path.name)  # said once: it is tried every few seconds
+                log.warning("%s cannot be read and waits until it can: %s", path.name, error)
+            return None
+        return Arrival(seq, path.name, landed.stamp, landed.rows, landed.refused, now)
 
-def _arrival(seq: int, path: Path, now: float) -> Arrival | None:
-    """Check a landed file and number it; ``None`` if it cannot be read just now and must be tried again."""
-    try:
-        stamp = file_stamp(path)
-        landed: LandedFile = check(path)
-    except OSError:
-        return None
-    return None if stamp is None else Arrival(seq, path.name, stamp, landed.rows, landed.refused, now)
+
+def _can_be_read(path: Path) -> bool:
+    return os.access(path, os.R_OK, effective_ids=True)

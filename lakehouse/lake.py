@@ -1,5 +1,6 @@
 """Where everything in ``data_lake/`` stands. Paths only: importing or using this opens nothing."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,17 +78,32 @@ class Lake:
 def waiting_files(landing: Path) -> list[Path]:
     """The landed files, oldest name first. Hidden and ``_`` files are not landed yet, or not batches.
 
-    A name that is not UTF-8 cannot be written down in any table: such a file is left alone until it is renamed.
+    Nothing else that lies there is looked into: see ``left_alone``.
     """
+    return [path for path, is_landed in _visible(landing) if is_landed]
+
+
+def left_alone(landing: Path) -> list[Path]:
+    """What lies in the landing folder and can be no landed file.
+
+    Folders, pipes and sockets, of which a reader would wait for ever; links, which may lead anywhere; and files whose name
+    is not UTF-8, which cannot be written down in any table, until they are renamed.
+    """
+    return [path for path, is_landed in _visible(landing) if not is_landed]
+
+
+def _visible(landing: Path) -> list[tuple[Path, bool]]:
+    """What is neither hidden nor ``_``, by name, and whether it is a landed file."""
     if not landing.is_dir():
         return []
-    files = (p for p in landing.iterdir() if not p.name.startswith((".", "_")) and p.is_file())
-    return sorted(p for p in files if has_utf8_name(p))
+    with os.scandir(landing) as entries:
+        found = [(landing / e.name, _is_landed(e)) for e in entries if not e.name.startswith((".", "_"))]
+    return sorted(found)
 
 
-def has_utf8_name(path: Path) -> bool:
-    """Whether the file's name is text."""
-    return not any("\ud800" <= character <= "\udfff" for character in path.name)
+def _is_landed(entry: "os.DirEntry[str]") -> bool:
+    has_utf8_name = not any("\ud800" <= character <= "\udfff" for character in entry.name)
+    return has_utf8_name and entry.is_file(follow_symlinks=False)
 
 
 def file_stamp(path: Path) -> str | None:

@@ -4,9 +4,12 @@ It depends on the file's content alone, so that the stream and the cleaner decid
 Spark's own tolerance (``ignoreCorruptFiles``) drops the readable half of a file without a word.
 """
 
-from dataclasses import dataclass
+import errno
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lakehouse.lake import file_stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +30,8 @@ ALLOWED_TYPES = {
     "site": _TEXT, "source": _TEXT, "source_offset": frozenset({"int64"}), "ingested_at": _TIME, "raw": _TEXT,
 }  # fmt: skip
 JSON_SUFFIXES = frozenset({".json", ".ndjson", ".jsonl"})
+# A byte order mark before the first line is no part of it. Readers of NDJSON decode with this.
+JSON_ENCODING = "utf-8-sig"
 UNOPENABLE = frozenset(":\\")
 BATCH_ROWS = 16_384
 CHUNK_BYTES = 1 << 20
@@ -34,11 +39,15 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One landed file after the check: ``rows`` in it, and why it is refused (``None``: it is taken)."""
+    """One landed file after the check: ``rows`` in it, and why it is refused (``None``: it is taken).
+
+    ``stamp`` is ``lake.file_stamp`` of the file that was checked.
+    """
 
     path: Path
     rows: int
     refused: str | None = None
+    stamp: str = field(default="", compare=False)
 
     @property
     def is_json(self) -> bool:
@@ -49,10 +58,17 @@ class LandedFile:
 def check(path: Path) -> LandedFile:
     """Read ``path`` to its end and decide.
 
-    :raises OSError: the file cannot be opened or read now; that says nothing about its content, so try again later.
+    :raises OSError: the file cannot be opened or read now, or changes meanwhile; that says nothing about its content, so
+        try again later.
     """
-    if path.is_symlink():
-        return LandedFile(path, 0, "a link, which may lead anywhere: land the file itself")
+    stamp = file_stamp(path)
+    found = _checked(path)
+    if stamp is None or file_stamp(path) != stamp:
+        raise OSError(errno.EAGAIN, "it changes while it is read", str(path))
+    return replace(found, stamp=stamp)
+
+
+def _checked(path: Path) -> LandedFile:
     if set(path.name) & UNOPENABLE:
         return LandedFile(path, 0, "a colon or backslash in its name, which Spark cannot open: land it under another")
     if path.suffix in JSON_SUFFIXES:
@@ -69,19 +85,20 @@ def _check_parquet(path: Path) -> LandedFile:
 
     with path.open("rb") as handle:
         try:
-            parquet = pq.ParquetFile(handle)
-            refused = _wrong_columns(parquet.schema_arrow) or _wrong_storage(parquet.metadata)
-            if refused:
+            parquet = pq.ParquetFile(handle, page_checksum_verification=True)
+            if refused := _wrong_columns(parquet.schema_arrow):
                 return LandedFile(path, 0, refused)
             rows = 0
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
                 batch.validate(full=True)  # text that is not UTF-8, for one
                 rows += batch.num_rows
+            # Not before all is read: of an encrypted column, pyarrow's metadata aborts the whole process.
+            refused = _wrong_storage(parquet.metadata)
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             return LandedFile(path, 0, f"not readable as Parquet: {str(error).splitlines()[0].rstrip('.')[:300]}")
-    return LandedFile(path, rows)
+    return LandedFile(path, 0 if refused else rows, refused)
 
 
 def _wrong_columns(schema: "pa.Schema") -> str | None:
@@ -116,6 +133,8 @@ def _check_json(path: Path) -> LandedFile:
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines, has_open_line = 0, False
     with path.open("rb") as handle:
+        if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            handle.seek(0)
         while chunk := handle.read(CHUNK_BYTES):
             try:
                 decoder.decode(chunk)

@@ -37,21 +37,27 @@ def _either(name: str, *, is_mixed: bool) -> Column:
 def _field(name: str) -> Column:
     value = F.col(f"line.{name}")
     if name in _TIMES:
-        return F.try_to_timestamp(value)
+        return _time(value)
     if name == "raw":
         return F.coalesce(F.when(_is_broken(), F.col("json")), value)
     return value
 
 
+def _time(text: Column) -> Column:
+    """A time that says its day: Spark takes one without for a time of today, another each day that it is read."""
+    return F.when(text.rlike(r"^\s*\d{4}-\d"), F.try_to_timestamp(text))
+
+
 def _is_broken() -> Column:
-    """Not one JSON object, a field of another type, or a field that the landing does not know (it would be lost)."""
+    """Not one JSON object, a field of another type, or one that would be lost: unknown to the landing, or there twice."""
     keys = F.json_object_keys("json")
+    has_twins = F.size(F.array_distinct(keys)) < F.size(keys)
     unknown = F.size(F.array_except(keys, F.array(*(F.lit(n) for n in LANDED.names)))) > 0
     has_wrong_type = F.col(f"line.{_CORRUPT}").isNotNull()
     for name in _TIMES:
         time = F.col(f"line.{name}")
-        has_wrong_type |= time.isNotNull() & F.try_to_timestamp(time).isNull()
-    return ~_is_one_value() | keys.isNull() | F.col("line").isNull() | has_wrong_type | unknown
+        has_wrong_type |= time.isNotNull() & _time(time).isNull()
+    return ~_is_one_value() | keys.isNull() | F.col("line").isNull() | has_wrong_type | unknown | has_twins
 
 
 def _is_one_value() -> Column:

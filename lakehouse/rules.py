@@ -30,9 +30,10 @@ def cleaned(text: Column) -> Column:
 
 
 def normalised(rows: DataFrame) -> DataFrame:
-    """``rows`` with cleaned text columns and their ``event_date`` (UTC). Every row stays."""
+    """``rows`` with cleaned text columns and their ``event_date`` (UTC); a blank id is none. Every row stays."""
     texts = {name: cleaned(F.col(name)) for name in TEXT_COLUMNS}
-    return rows.withColumns(texts | {"event_date": F.to_date("timestamp")})
+    event_id = F.when(F.trim("event_id") != "", F.col("event_id"))
+    return rows.withColumns(texts | {"event_id": event_id, "event_date": F.to_date("timestamp")})
 
 
 def broken_rules(rules: Rules) -> Column:
@@ -69,7 +70,8 @@ def _missing(rules: Rules) -> list[Column]:
 def _out_of_range(rules: Rules) -> list[Column]:
     tolerance = F.make_dt_interval(secs=F.lit(float(rules.future_seconds)))
     ingested_at = F.when(F.to_date("ingested_at") < F.lit(LATEST), F.col("ingested_at"))
-    is_ahead = (F.col("event_date") >= F.lit(LATEST)) | (F.col("timestamp") > ingested_at + tolerance)
+    arrived_at = F.coalesce(ingested_at, F.current_timestamp())  # a row that does not say when arrives now
+    is_ahead = (F.col("event_date") >= F.lit(LATEST)) | (F.col("timestamp") > arrived_at + tolerance)
     earliest, status = F.lit(rules.earliest), F.col("status")
     return [
         F.when(is_ahead, IN_THE_FUTURE),

@@ -88,6 +88,8 @@ def spark_session(
     _require_delta_jars()
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # A JVM opens no file whose name its locale cannot spell, and in the plain C locale that is any with an accent.
+    os.environ["LC_ALL"] = "C.UTF-8"
     builder = SparkSession.builder.appName(app_name).master(spark.master)
     options = []
     if spark.master.startswith("local"):

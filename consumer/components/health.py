@@ -72,8 +72,9 @@ class QueryStatus:
 class Status:
     """The pipeline at ``now``, or what was asked for of it.
 
-    ``free_bytes`` are those of the lake's disk. ``producers`` are those that ever ran. ``waiting`` has all landed files, ``unmerged`` and ``unarchived`` those that
-    wait for the cleaner and for the archive query. ``first_landed_at`` is the first arrival that is still known of.
+    ``free_bytes`` are those of the lake's disk. ``producers`` are those that ever ran. ``waiting`` has all landed files,
+    ``unmerged`` and ``unarchived`` those that wait for the cleaner and for the archive query, ``left_alone`` counts what
+    lies there and can be no landed file. ``first_landed_at`` is the first arrival that is still known of.
     ``stream_started_at`` is ``None`` where no stream runs that is to go on. ``late`` has a sentence for each thing that
     is late by the settings' limits.
     """
@@ -85,6 +86,7 @@ class Status:
     waiting: Pile = Pile()
     unmerged: Pile = Pile()
     unarchived: Pile = Pile()
+    left_alone: int = 0
     first_landed_at: datetime | None = None
     tables: Mapping[str, TableStatus] = field(default_factory=dict)
     jobs: Mapping[str, JobStatus] = field(default_factory=dict)

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
-from lakehouse.arrivals import Arrivals
-from lakehouse.landed import BATCH_ROWS, JSON_SUFFIXES
+from lakehouse.arrivals import Arrival, Arrivals
+from lakehouse.landed import BATCH_ROWS, JSON_ENCODING, JSON_SUFFIXES
 from lakehouse.logs import printable
 from lakehouse.schema import LANDED
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Lines of a megabyte each must not pile up to a batch of gigabytes.
+BATCH_CHARACTERS = 1 << 24
 # One row per received line: LANDED's columns from Parquet, or the line itself in `json`, with its file and its arrival.
 SOURCE = StructType([
     *LANDED.fields, StructField("json", StringType()), StructField("landed_file", StringType()),
@@ -32,9 +34,9 @@ SOURCE = StructType([
 
 @dataclass
 class LandedFiles(InputPartition):
-    """Names of landed files that one task reads, and when each arrived, in seconds since the epoch."""
+    """Landed files that one task reads."""
 
-    arrivals: tuple[tuple[str, float], ...]
+    arrivals: tuple[Arrival, ...]
 
 
 class LandedStreamReader(DataSourceStreamReader):
@@ -60,21 +62,29 @@ class LandedStreamReader(DataSourceStreamReader):
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[LandedFiles]:
         """One task: the archive writes one file a batch."""
-        arrivals = self.arrivals.read()
-        batch = [a for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None and a.name]
-        # A journal of an older release has no times: then it is now.
-        return [LandedFiles(tuple((a.name, a.arrived_at or time.time()) for a in batch))]
+        self.arrivals.give_back(self.landing, self._batch(start, end))
+        return [LandedFiles(tuple(self._batch(start, end)))]
+
+    def _batch(self, start: dict[str, int], end: dict[str, int]) -> list[Arrival]:
+        return [a for a in self.arrivals.read() if start["seq"] < a.seq <= end["seq"] and a.refused is None and a.name]
 
     def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:
         """The rows of the partition's files, in SOURCE's columns."""
         assert isinstance(partition, LandedFiles)
-        for name, arrived_at in partition.arrivals:
+        for arrival in partition.arrivals:
+            path = self.landing / arrival.name
+            # A journal of an older release has no times: then it is now.
+            arrived_at = datetime.fromtimestamp(arrival.arrived_at or time.time(), UTC)
             try:
-                for batch in _rows(self.landing / name):
-                    yield _stamped(batch, datetime.fromtimestamp(arrived_at, UTC))
-            except FileNotFoundError:
-                # Gone by somebody's hand after it was numbered. To fail would stop the stream for ever.
-                _say(f"{name} has vanished before it was archived")
+                if arrival.is_file(path):
+                    for batch in _rows(path):
+                        yield _stamped(batch, arrived_at)
+            except Exception:
+                if arrival.is_file(path):
+                    raise
+            if not arrival.is_file(path):
+                # To fail would stop the stream for ever. What stands there now is another arrival, whole.
+                _say(f"{arrival.name} vanished or changed before it was archived: what is there now is taken anew")
 
 
 class LandedSource(DataSource):
@@ -122,12 +132,14 @@ def _parquet_rows(path: Path) -> Iterator["pa.RecordBatch"]:
 
 def _json_rows(path: Path) -> Iterator["pa.RecordBatch"]:
     lines: list[str] = []
-    with path.open(encoding="utf-8", newline="\n") as handle:
+    characters = 0
+    with path.open(encoding=JSON_ENCODING, newline="\n") as handle:
         for line in handle:
             lines.append(line.removesuffix("\n"))
-            if len(lines) == BATCH_ROWS:
+            characters += len(line)
+            if len(lines) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
                 yield _source_batch({"json": lines}, len(lines), path.name)
-                lines = []
+                lines, characters = [], 0
     if lines:
         yield _source_batch({"json": lines}, len(lines), path.name)
 

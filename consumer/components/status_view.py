@@ -25,7 +25,7 @@ def as_json(seen: Status, part: Part | None = None) -> dict[str, Any]:
     """
     tables = {name: _table_json(table) for name, table in seen.tables.items()}
     plain: dict[str, Any] = _plain(asdict(seen))
-    piles = {name: plain.pop(name) for name in ("waiting", "unmerged", "unarchived", "first_landed_at")}
+    piles = {name: plain.pop(name) for name in ("waiting", "unmerged", "unarchived", "left_alone", "first_landed_at")}
     plain |= {"landing": piles, "tables": tables, "exit_code": seen.exit_code}
     for job in plain["jobs"].values():
         since = job["ended_at"] or job["started_at"]
@@ -102,6 +102,8 @@ def _landing_table(seen: Status) -> "Table":
     for name, pile in piles.items():
         age = "" if pile.oldest_seconds is None else duration_text(pile.oldest_seconds)
         table.add_row(name, count_text(pile.files), bytes_text(pile.bytes), age)
+    if seen.left_alone:
+        table.add_row("no landed files", count_text(seen.left_alone), "", "left alone")
     return table
 
 

@@ -21,8 +21,7 @@ from cleaner.merge import merge
 from consumer import monitor
 from consumer import report as reports
 from consumer.batch import refresh
-from lakehouse.lake import Lake
-from lakehouse.landed import check
+from lakehouse.lake import Lake, left_alone, waiting_files
 from lakehouse.logs import configure
 from lakehouse.settings import Settings
 from tests.builders import land_json, land_parquet, landed, unparsed
@@ -182,11 +181,12 @@ def test_what_sparks_jvm_logs_is_one_harmless_line(spark: SparkSession) -> None:
     assert "[2J" in line
 
 
-def test_a_link_is_refused_and_not_followed(lake: Lake, tmp_path: Path) -> None:
+def test_a_link_is_left_alone_and_not_followed(lake: Lake, tmp_path: Path) -> None:
     secret = land_json(tmp_path / "secret.json", [landed("e1")])
     lake.landing.mkdir(parents=True)
     (lake.landing / "a.json").symlink_to(secret)
-    assert check(lake.landing / "a.json").refused == "a link, which may lead anywhere: land the file itself"
+    assert waiting_files(lake.landing) == []
+    assert left_alone(lake.landing) == [lake.landing / "a.json"]
 
 
 # The sources ----------------------------------------------------------------------------------------------------------

@@ -583,6 +583,7 @@ def test_json_is_strict_and_plain(busy: Status) -> None:
         "waiting": {"files": 3, "bytes": 1_234_567, "oldest_seconds": 4000.0},
         "unmerged": {"files": 1, "bytes": 10, "oldest_seconds": 4000.0},
         "unarchived": {"files": 2, "bytes": 20, "oldest_seconds": 30.0},
+        "left_alone": 0,
         "first_landed_at": "2024-05-17T11:00:00+00:00",
     }
     assert back["tables"] == {

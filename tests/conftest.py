@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from lakehouse.lake import Lake
@@ -12,6 +13,11 @@ from lakehouse.settings import Settings, unpack_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+# How long a test takes is no part of what it tests.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
@@ -44,3 +50,13 @@ def spark() -> "Iterator[SparkSession]":
     session = spark_session(unpack_settings({"spark": {"master": "local[2]", "conf": conf}}, "test"), "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_transaction_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A batch written by a test itself leaves its transaction id on the shared session: the next writes would be dropped."""
+    yield
+    if "spark" in request.fixturenames:
+        session = request.getfixturevalue("spark")
+        for name in ("txnAppId", "txnVersion"):
+            session.conf.unset(f"spark.databricks.delta.write.{name}")

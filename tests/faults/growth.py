@@ -177,7 +177,10 @@ def land_again(lake: Lake, day: int, made: Made) -> None:
     assert rows, name
     land_parquet(
         lake.landing / name,
-        [landed(**{k: row[k] for k in ("event_id", "timestamp", "ip", "agent", "bytes")}) for row in rows],
+        [
+            landed(**{k: row[k] for k in ("event_id", "timestamp", "ip", "agent", "bytes", "ingested_at")})
+            for row in rows
+        ],
     )
     made.rows += len(rows)
 

@@ -28,7 +28,6 @@ BROKEN = quarantined(None, UNPARSABLE)
 LONG = 50_000_000
 
 
-
 JSON = [
     Shape("json-good", "Nothing is wrong with it.", ndjson(line(1), line(2)), merged(1, 2)),
     Shape("json-empty", "A file without a byte.", content(b""), NOTHING),

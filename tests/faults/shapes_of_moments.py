@@ -4,7 +4,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.shape import LEFT_ALONE, NOT_PARQUET, NOT_UTF8, NOTHING, Shape, line, merged, ndjson, parquet, refused, row
+from tests.faults.shape import (
+    LEFT_ALONE,
+    NOT_PARQUET,
+    NOT_UTF8,
+    NOTHING,
+    Shape,
+    line,
+    merged,
+    ndjson,
+    parquet,
+    refused,
+    row,
+)
 
 
 def rewritten(data: bytes) -> Callable[[Path], None]:

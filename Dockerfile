@@ -7,13 +7,14 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-COPY pyproject.toml constraints.txt docker/requirements.py /build/
-COPY --chmod=755 docker/as-owner docker/look-up-accounts-in-run /usr/local/bin/
 ENTRYPOINT ["as-owner", "tini", "--"]
 
 
 FROM base AS producer
-RUN python /build/requirements.py producer | pip install -r /dev/stdin -c /build/constraints.txt
+COPY pyproject.toml constraints.txt docker/requirements.py /build/
+RUN python /build/requirements.py producer >/build/requirements.txt \
+ && pip install -r /build/requirements.txt -c /build/constraints.txt
+COPY --chmod=755 docker/as-owner docker/look-up-accounts-in-run /usr/local/bin/
 COPY --chmod=755 docker/program /usr/local/bin/producer
 RUN look-up-accounts-in-run
 COPY lakehouse lakehouse
@@ -30,9 +31,12 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 # "spark connect" adds what spark.remote needs.
 ARG EXTRAS=spark
-RUN python /build/requirements.py $EXTRAS | pip install -r /dev/stdin -c /build/constraints.txt
+COPY pyproject.toml constraints.txt docker/requirements.py /build/
+RUN python /build/requirements.py $EXTRAS >/build/requirements.txt \
+ && pip install -r /build/requirements.txt -c /build/constraints.txt
 COPY scripts/install_jars.py /build/
 RUN python /build/install_jars.py && rm -rf /tmp/*
+COPY --chmod=755 docker/as-owner docker/look-up-accounts-in-run /usr/local/bin/
 COPY --chmod=755 docker/program /usr/local/bin/consumer
 COPY --chmod=755 docker/program /usr/local/bin/cleaner
 

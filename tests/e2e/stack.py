@@ -125,7 +125,7 @@ def running(folder: Path, name: str, environment: Mapping[str, str]) -> Iterator
         stack.compose("up", "--detach")
         yield stack
     finally:
-        stack.compose("down", "--volumes")
+        stack.compose("down", "--volumes", "--rmi", "local")
 
 
 def copy_project(folder: Path) -> None:

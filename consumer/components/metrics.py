@@ -18,7 +18,7 @@ from consumer.components.archive_source import ArchiveSource
 from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import add_figures, create_metrics_tables
 from consumer.components.visitors import visitors
-from lakehouse.checkpoint import Checkpoint, batch_numbers
+from lakehouse.checkpoint import Checkpoint
 from lakehouse.enrich import with_agents
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import METRICS, Lake
@@ -156,9 +156,7 @@ def _mismatch(lake: Lake, application_id: str) -> str | None:
 
 
 def require_whole(checkpoint: Checkpoint) -> None:
-    """See that Spark can go on from here: with its batches, the list of files it has seen, and the state it remembers.
-
-    Without the list, files would be counted again, or silently skipped.
+    """See that Spark can go on from here: with its batches, its place in ``logs/``, and the state it remembers.
 
     :raises CheckpointError: it cannot; names the file.
     """
@@ -166,16 +164,8 @@ def require_whole(checkpoint: Checkpoint) -> None:
     begun, committed = checkpoint.begun(), checkpoint.committed()
     if not begun:
         return
-    seen = checkpoint.path / "sources" / "0"
-    numbers, last = batch_numbers(seen), int(checkpoint.offset(begun[-1])["logOffset"])
-    compacted = max((int(path.stem) for path in seen.glob("*.compact")), default=0)
-    missing = set(range(compacted, last + 1)) - set(numbers)
-    if missing:
-        raise CheckpointError(f"{seen / str(min(missing))}: missing")
-    for number in numbers:
-        for path in (seen / str(number), seen / f"{number}.compact"):
-            if path.exists() and not path.read_bytes().startswith(b"v1\n"):
-                raise CheckpointError(f"{path}: empty or cut off")
+    if not isinstance(checkpoint.offset(begun[-1]).get("file"), str):
+        raise CheckpointError(f"{checkpoint.path / 'offsets' / str(begun[-1])}: names no file of logs/")
     if committed:
         _require_state(checkpoint.path / "state", committed[-1] + 1)
 

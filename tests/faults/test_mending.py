@@ -170,7 +170,7 @@ def test_damaged_checkpoints_are_made_anew_and_nothing_is_archived_or_counted_tw
     stream_once(spark, settings)
     before = {a.name: a.arrived_at for a in Arrivals(lake.checkpoint("archive")).read()}
     empty(Arrivals(lake.checkpoint("archive")).path)
-    shutil.rmtree(lake.checkpoint("metrics") / "sources")
+    shutil.rmtree(lake.checkpoint("metrics") / "offsets")
     land_json(lake.landing / "b.json", [landed("e2")])
     stream_once(spark, settings)
     assert archived(spark, lake) == [

@@ -268,7 +268,7 @@ def test_a_ledger_that_is_damaged_is_said_with_what_to_do_by_programs_and_status
 # Checkpoints ----------------------------------------------------------------------------------------------------------
 
 
-def spark_files(checkpoint: Path, batches: int, offset: Callable[[int], dict[str, int]]) -> None:
+def spark_files(checkpoint: Path, batches: int, offset: Callable[[int], dict[str, int] | dict[str, str]]) -> None:
     """A checkpoint as Spark leaves it after so many batches."""
     for number in range(batches):
         for folder, content in (("offsets", f"v1\n{{}}\n{json.dumps(offset(number))}"), ("commits", "v1\n{}")):
@@ -350,8 +350,8 @@ def test_a_damaged_list_of_the_archives_files_stops_the_stream_before_rows_vanis
 def metrics(tmp_path: Path) -> Checkpoint:
     """The metrics' checkpoint after three batches."""
     checkpoint = tmp_path / "metrics"
-    spark_files(checkpoint, 3, lambda number: {"logOffset": number})
-    for folder, names in (("sources/0", ("0", "1", "2")), ("state/0/0", ("3.changelog",)), ("state/0/1", ("3.zip",))):
+    spark_files(checkpoint, 3, lambda number: {"file": f"part-{number}"})
+    for folder, names in (("state/0/0", ("3.changelog",)), ("state/0/1", ("3.zip",))):
         (checkpoint / folder).mkdir(parents=True)
         for name in names:
             (checkpoint / folder / name).write_text("v1\n{}")
@@ -364,9 +364,7 @@ def metrics(tmp_path: Path) -> Checkpoint:
         ("offsets/2", "", "offsets/2: missing, empty or cut off"),
         ("commits/2", "v1", "commits/2: missing, empty or cut off"),
         ("metadata", "", "metadata: missing, empty or cut off"),
-        ("sources/0/1", None, "sources/0/1: missing"),
-        ("sources/0/2", "", "sources/0/2: empty or cut off"),
-        ("sources", None, "sources/0/0: missing"),
+        ("offsets/2", 'v1\n{}\n{"logOffset":2}', "offsets/2: names no file of logs/"),
         ("state/0/0/3.changelog", "", "state/0/0/3.changelog: missing or empty"),
         ("state/0/1/3.zip", None, "state/0/1/3.changelog: missing or empty"),
         ("state", None, "state: the state of the query is gone"),
@@ -390,9 +388,7 @@ def test_a_metrics_checkpoint_that_would_count_files_twice_or_never_is_noticed(
 
 def test_a_checkpoint_before_its_first_batch_and_within_one_is_whole(tmp_path: Path) -> None:
     require_whole(Checkpoint(tmp_path / "none"))
-    spark_files(tmp_path, 1, lambda number: {"logOffset": 0})
-    (tmp_path / "sources" / "0").mkdir(parents=True)
-    (tmp_path / "sources" / "0" / "0").write_text("v1\n{}")
+    spark_files(tmp_path, 1, lambda number: {"file": ""})
     shutil.rmtree(tmp_path / "commits")
     require_whole(Checkpoint(tmp_path))
 

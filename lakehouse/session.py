@@ -48,7 +48,8 @@ STATIC_CONF = {
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",
 }
-
+# Without the second compiler a JVM reserves 48 MB for compiled code; when these are full it compiles no more, or dies.
+FIRST_COMPILER_ONLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 
 log = logging.getLogger("lakehouse.session")
 
@@ -93,7 +94,7 @@ def spark_session(
     builder = SparkSession.builder.appName(app_name).master(spark.master)
     options = []
     if spark.master.startswith("local"):
-        options += ["-XX:+UseSerialGC", *(["-XX:TieredStopAtLevel=1"] if is_short else [])]
+        options += ["-XX:+UseSerialGC", *(FIRST_COMPILER_ONLY if is_short else ())]
     if LOG4J.exists():
         options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
     conf = STATIC_CONF | {

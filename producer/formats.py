@@ -5,7 +5,7 @@ What parses as Combined or Common::
     host ident user [dd/Mon/yyyy:HH:MM:SS +zzzz] "request" status bytes
     ... the same ...                                                    "referer" "agent" [more fields]
 
-Host, ident and user hold no blank, host no quote. Inside quotes a backslash escapes the next character. The status has
+Host, ident and user hold no blank, host no quote and no NUL (a log truncated under its writer begins with many). Inside quotes a backslash escapes the next character. The status has
 three digits, bytes are digits that fit 64 bits or ``-``. A date that does not exist does not parse. Both forms are
 taken line by line, whether ``combined`` or ``common`` was asked for; ``vhost`` takes ``name:port `` before them too.
 
@@ -39,7 +39,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110
 _IN_QUOTES = r'(?:[^"\\]|\\.)*'
 _TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _VHOST = rf"(?P<site>{_FIELD}):[0-9]+ "
-_FRONT = rf'(?P<ip>[^{_BLANKS}"]+) {_FIELD} (?P<user>{_FIELD}) \[(?P<time>{_TIME})\] '
+_FRONT = rf'(?P<ip>[^{_BLANKS}"\x00]+) {_FIELD} (?P<user>{_FIELD}) \[(?P<time>{_TIME})\] '
 _BACK = (
     r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
     rf'(?: "(?P<referer>{_IN_QUOTES})" "(?P<agent>{_IN_QUOTES})"(?: .*)?)?$'

@@ -35,10 +35,10 @@ def lake(settings: Settings) -> Lake:
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
     """The session that all tests share."""
-    from lakehouse.session import spark_session
+    from lakehouse.session import FIRST_COMPILER_ONLY, spark_session
 
     # Tests are over before the second compiler's work pays off.
-    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", " ".join(FIRST_COMPILER_ONLY))
     # Compiling a query costs more than running it on a handful of rows.
     conf = {
         "spark.sql.codegen.wholeStage": "false",

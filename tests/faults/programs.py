@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from lakehouse.session import FIRST_COMPILER_ONLY
 from lakehouse.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ class Programs:
 
     def start(self, *words: str, kill_at: str | None = None) -> "subprocess.Popen[bytes]":
         """Start ``python -m WORDS``, in a session of its own."""
-        environment = os.environ | {"PYTHONPATH": str(KILL_POINTS), "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+        environment = os.environ | {"PYTHONPATH": str(KILL_POINTS), "JAVA_TOOL_OPTIONS": " ".join(FIRST_COMPILER_ONLY)}
         if kill_at is not None:
             environment["KILL_AT"] = kill_at
         with self.output.open("ab") as output:

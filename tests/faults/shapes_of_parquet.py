@@ -43,7 +43,7 @@ def expected_type(column: str, kind: str) -> Outcome:
     return refused(f"column '{column}' is {kind}, expected")
 
 
-class _Keys(pe.KmsClient):  # type: ignore[misc]
+class _Keys(pe.KmsClient):  # type: ignore[misc]  # pyarrow has no types
     """A key server that wraps keys in nothing but base64."""
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:

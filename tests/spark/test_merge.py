@@ -14,7 +14,7 @@ from cleaner.landing import Delivery
 from cleaner.merge import merge
 from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake
-from lakehouse.landed import check
+from lakehouse.landed import LandedFile, check
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version, partition_files
@@ -310,6 +310,28 @@ def test_a_thousand_files_are_merged_in_one_run(run: Callable[[], int], lake: La
     assert run() == 1000
     assert rows(spark, lake.merged, "event_id", "landed_file") == sorted((f"e{n}", f"{n:04}.json") for n in range(1000))
     assert latest_version(lake.merged) == 1
+
+
+def test_a_file_that_grows_under_the_merge_holds_nothing_up_and_is_taken_again(
+    run: Callable[[], int], lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_and_grow(path: Path) -> LandedFile:
+        found = check(path)
+        if path.name == "a.json":
+            land_json(path, [landed("e1"), landed("e3")])
+        return found
+
+    land_json(lake.landing / "a.json", [landed("e1")])
+    land_json(lake.landing / "b.json", [landed("e2")])
+    monkeypatch.setattr("lakehouse.landed.check", check_and_grow)
+    run()
+    as_read = figures(lake)
+    monkeypatch.undo()
+    assert run() == 1
+    assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json"), ("e3", "a.json")]
+    assert as_read == [FileFigures("a.json", "a.json", 2, 2, 0, 0), FileFigures("b.json", "b.json", 1, 1, 0, 0)]
+    totals = {name: Ledger(lake.ledger).totals()[name] for name in ("rows", "merged", "duplicates", "unbalanced")}
+    assert totals == {"rows": 5, "merged": 3, "duplicates": 2, "unbalanced": 0}
 
 
 def test_merging_the_same_deliveries_twice_gives_the_same_figures(

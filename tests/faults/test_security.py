@@ -198,14 +198,15 @@ SOURCES = sorted(
 # Everything that is put into the text of a query, by file: tables' paths, ranges of time, days, names of columns.
 PARTS_OF_QUERIES = {
     "cleaner/delta_lake.py": {"table(path)", "' AND '.join(conditions)"},
-    "cleaner/maintain.py": {"table(path)", "where"},
+    "cleaner/replay_rows.py": {"table(quarantine)"},
+    "cleaner/maintain.py": {"table(path)", "where", "order"},
     "consumer/components/upsert.py": {
         "table(path)", "view", "_assignments(grain)", "day_condition('t.event_date', days)",
         "' AND '.join((f't.{key} <=> s.{key}' for key in METRIC_KEYS[grain]))", "', '.join(streaming_schema(grain).names)",
         "', '.join((_first(name) for name in streaming_schema(grain).names))",
     },
     "consumer/report.py": {"', '.join(names)", "over_all_days", "order"},
-    "lakehouse/ledger.py": {"columns", "condition", "last"},
+    "lakehouse/ledger.py": {"columns", "condition", "last", "EVERY", "FOLDABLE", "IS_BALANCED"},
 }  # fmt: skip
 QUERYING = frozenset(
     {"sql", "execute", "executemany", "executescript", "selectExpr", "expr", "where", "filter", "_query", "query"}

@@ -204,7 +204,7 @@ class Ledger:
     def has_files(self) -> bool:
         """Whether any delivery is known."""
         with self._reading() as db:
-            return db.execute("SELECT 1 FROM files LIMIT 1").fetchone() is not None
+            return db.execute(f"SELECT 1 FROM ({EVERY}) LIMIT 1").fetchone() is not None
 
     def waiting_to_retire(self) -> list[FileFigures]:
         """Deliveries that are merged and whose landed file has not been retired yet."""

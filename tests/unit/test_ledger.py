@@ -137,6 +137,7 @@ def test_a_fold_that_is_killed_leaves_everything_as_it_was(ledger: Ledger) -> No
         db.execute("DROP TRIGGER killed")
     assert ledger.fold(datetime.now(UTC) + timedelta(days=1)) == 1
     assert (ledger.totals(), ledger.deliveries([Path("a")])) == (before, {"a": "a/2"})
+    assert ledger.has_files()
 
 
 def test_recording_a_delivery_again_replaces_it(ledger: Ledger) -> None:

@@ -48,13 +48,15 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
             known = {name: ledger.last_figure(JOB, name) for name in ("delta_id", "delta_version")}
             run.figures |= {name: value for name, value in known.items() if value is not None}
             return set()
-        days = change.days
-        if days is None or days:
+        if change.days != set():
+            spark = session()  # another job may have its turn first, and change more
+            change = find_change(lake, ledger) or change
             _create_tables(lake)
-            rows = _visitors(session(), lake, change.version, days).persist()
+            rows = _visitors(spark, lake, change.version, change.days).persist()
             for grain in METRICS:
-                _replace(exact(rows, grain), lake, grain, days)
+                _replace(exact(rows, grain), lake, grain, change.days)
             rows.unpersist()
+        days = change.days
         # Last: only now do all three tables hold this version.
         run.figures |= {
             "delta_id": change.table_id, "delta_version": change.version,

@@ -27,7 +27,6 @@ from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
-REFUSED = "file refused: "
 
 log = logging.getLogger("cleaner.merge")
 
@@ -107,7 +106,7 @@ def quarantined(rows: DataFrame) -> DataFrame:
 
 def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame:
     """Refused files in QUARANTINE's columns: one row each."""
-    rows = [(f"refused-{d.landed_file}", d.landed_file, [f"{REFUSED}{d.file.refused}"]) for d in refused]
+    rows = [(f"refused-{d.landed_file}", d.landed_file, [d.file.reason]) for d in refused]
     named = spark.createDataFrame(rows, "event_id string, landed_file string, reasons array<string>")
     empty = {f.name: F.lit(None).cast(f.dataType) for f in QUARANTINE if f.name not in named.columns}
     return named.withColumns(empty | {"quarantined_at": F.current_timestamp()}).select(*QUARANTINE.names)
@@ -212,13 +211,14 @@ def added(file: FileFigures, reasons: Sequence[str], homes: int, duplicates: int
 
 def figures_of(delivery: Delivery) -> FileFigures:
     """A taken delivery's figures before its rows are found. It has as many as the check read, whatever Spark read."""
-    return FileFigures(delivery.landed_file, delivery.file.path.name, delivery.file.rows, 0, 0, 0, stamp=delivery.stamp)
+    return FileFigures(
+        delivery.landed_file, delivery.file.path.name, delivery.file.rows, 0, 0, 0, stamp=delivery.file.stamp
+    )
 
 
 def refused_figures(delivery: Delivery) -> FileFigures:
     """A refused file counts as one row, quarantined."""
-    reason = f"{REFUSED}{delivery.file.refused}"
     return FileFigures(
         landed_file=delivery.landed_file, name=delivery.file.path.name, rows=1, merged=0, duplicates=0, quarantined=1,
-        reasons={reason: 1}, refused=delivery.file.refused, stamp=delivery.stamp,
+        reasons={delivery.file.reason: 1}, refused=delivery.file.refused, stamp=delivery.file.stamp,
     )  # fmt: skip

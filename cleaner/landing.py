@@ -23,7 +23,6 @@ class Delivery:
 
     landed_file: str
     file: LandedFile
-    stamp: str = ""
 
 
 def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:

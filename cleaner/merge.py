@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cleaner.balance import require_balance
 from cleaner.maintain import compact
 from cleaner.recount import recount
 from cleaner.retire import retire_files
 from lakehouse.delta_log import forget_lost_commits
-from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
@@ -97,7 +97,7 @@ def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Del
     try:
         figures = merge_deliveries(spark, settings, deliveries)
     except Exception as error:
-        unchanged = [d for d in deliveries if not _has_changed(settings.lake, d.file.path.name, d.stamp)]
+        unchanged = [d for d in deliveries if not _has_changed(settings.lake, d.file.path.name, d.file.stamp)]
         if len(unchanged) == len(deliveries):
             raise
         gone = {d.file.path.name for d in deliveries} - {d.file.path.name for d in unchanged}
@@ -109,7 +109,10 @@ def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Del
     figures = [
         _as_read(f) if not f.is_balanced and _has_changed(settings.lake, f.name, f.stamp) else f for f in figures
     ]
-    _require_balance(figures)
+    require_balance(
+        figures,
+        "The files stay in logs_to_merge/ and the next run takes them again; if this comes back, report it with these lines",
+    )
     return figures
 
 
@@ -136,25 +139,12 @@ def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[lis
             continue
         if checked.refused:
             log.warning("%s is refused and goes to quarantine/_files/: %s", name, checked.refused)
-        batch.append(Delivery(landed_file, checked, checked.stamp))
+        batch.append(Delivery(landed_file, checked))
         if sum(d.file.rows for d in batch) >= max_rows:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _require_balance(figures: Sequence[FileFigures]) -> None:
-    wrong = [f for f in figures if not f.is_balanced]
-    if wrong:
-        details = "; ".join(
-            f"{f.landed_file}: {f.rows} rows, but {f.merged} merged + {f.duplicates} duplicates + {f.quarantined} quarantined"
-            for f in wrong[:5]
-        )
-        raise IdentityError(
-            f"rows of {len(wrong)} landed files are not accounted for: {details}. The files stay in logs_to_merge/ and the"
-            " next run takes them again; if this comes back, report it with these lines"
-        )
 
 
 def _totals(figures: Sequence[FileFigures]) -> dict[str, object]:

@@ -5,10 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 from lakehouse.lake import Lake, waiting_files
+from lakehouse.landed import REFUSED
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.tables import query
-
-REFUSED = "file refused: "
 
 log = logging.getLogger("cleaner.merge")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import IdentityError
+from cleaner.balance import require_balance
 from lakehouse.lake import Lake
 from lakehouse.ledger import IN_HAND, FileFigures, Ledger, Run
 from lakehouse.locks import lock
@@ -158,16 +158,8 @@ def _settle_earlier(lake: Lake, ledger: Ledger, session: "Callable[[], SparkSess
 
 
 def _settle(ledger: Ledger, figures: Sequence[FileFigures]) -> None:
-    wrong = [f for f in figures if not f.is_balanced]
-    if wrong:
-        details = "; ".join(
-            f"{f.landed_file}: {f.rows} rows, but {f.merged} merged + {f.duplicates} duplicates + {f.quarantined} quarantined"
-            for f in wrong[:5]
-        )
-        raise IdentityError(
-            f"rows of {len(wrong)} landed files are not accounted for after the replay: {details}. The ledger keeps their"
-            " figures from before; report it with these lines"
-        )
+    advice = "The ledger keeps their figures from before; report it with these lines"
+    require_balance(figures, advice, when=" after the replay")
     ledger.settle(JOB, figures)
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cleaner.delta_lake import IDENTITY, REFUSED, added, insert_new, unique
+from cleaner.delta_lake import IDENTITY, added, insert_new, unique
 from cleaner.enrich import enriched
 from lakehouse.lake import Lake
-from lakehouse.landed import JSON_SUFFIXES
+from lakehouse.landed import JSON_SUFFIXES, REFUSED
 from lakehouse.ledger import FileFigures
 from lakehouse.ndjson import landed_rows
 from lakehouse.rules import LATEST, checked, normalised

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+# What the reason of a refused file begins with in quarantine/.
+REFUSED = "file refused: "
 # What a column of a landed Parquet file may be, by its Arrow type's name.
 _TEXT = frozenset({"string", "large_string", "string_view"})
 _TIME = frozenset({"timestamp[us, tz=UTC]"})
@@ -48,6 +50,11 @@ class LandedFile:
     rows: int
     refused: str | None = None
     stamp: str = field(default="", compare=False)
+
+    @property
+    def reason(self) -> str:
+        """What stands in ``quarantine/`` of a refused file."""
+        return f"{REFUSED}{self.refused}"
 
     @property
     def is_json(self) -> bool:

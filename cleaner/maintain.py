@@ -37,6 +37,8 @@ def maintain(settings: Settings, session: "Callable[[], SparkSession]", now: dat
         lock(lake.locks, JOB),
         ledger.run(JOB) as run,
     ):
+        for path in lake.tables.values():
+            is_table(path)  # all must be whole: what a damaged log does not name, a vacuum would remove for good
         run.figures |= {
             "compacted": compact(lake, session, limits.small_files),
             "vacuumed": vacuum(lake, limits),
@@ -59,8 +61,6 @@ def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int,
     """
     order = "ZORDER BY (`timestamp`)" if is_ordered else ""
     compacted = 0
-    for path in lake.tables.values():
-        is_table(path)  # all must be whole: what a damaged log does not name, a vacuum would remove for good
     for path in (lake.merged, lake.delta, lake.quarantine):
         for day in crowded_partitions(path, small_files):
             where = f"WHERE event_date = '{day.isoformat()}'" if day else ""

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -100,11 +100,15 @@ class Arrivals:
             self.write([*kept, *new])
         return new
 
-    def give_back(self, landing: Path, arrivals: Iterable[Arrival]) -> None:
-        """Forget which files those were that can no longer be opened, so that they arrive anew when they can."""
+    def give_back(self, landing: Path, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Forget which files those were that can no longer be opened, so that they arrive anew when they can.
+
+        :return: the arrivals as they are known now.
+        """
         shut = {a for a in arrivals if a.is_file(landing / a.name) and not _can_be_read(landing / a.name)}
         if shut:
-            self.write([replace(a, stamp="") if a in shut else a for a in self.read()])
+            self.write(_without_file(self.read(), shut))
+        return _without_file(arrivals, shut)
 
     def committed_seq(self) -> int:
         """The number up to which arrivals are in ``logs/``: Spark's own commit log says so.
@@ -145,6 +149,10 @@ class Arrivals:
                 log.warning("%s cannot be read and waits until it can: %s", path.name, error)
             return None
         return Arrival(seq, path.name, landed.stamp, landed.rows, landed.refused, now)
+
+
+def _without_file(arrivals: Sequence[Arrival], shut: set[Arrival]) -> list[Arrival]:
+    return [replace(a, stamp="") if a in shut else a for a in arrivals]
 
 
 def _can_be_read(path: Path) -> bool:

@@ -73,6 +73,12 @@ class Checkpoint:
         return found
 
 
+def has_head(file: Path) -> bool:
+    """Whether a log of Spark's begins as it should; one that a power cut left empty does not."""
+    with file.open("rb") as handle:
+        return handle.readline() == f"{VERSION}\n".encode()
+
+
 def batch_numbers(folder: Path) -> list[int]:
     """The batches that a folder of Spark's has a file for, in order; a compacted one counts as the last that is in it."""
     names: Sequence[str] = [path.name.removesuffix(".compact") for path in folder.glob("*")]

@@ -5,9 +5,10 @@ What parses as Combined or Common::
     host ident user [dd/Mon/yyyy:HH:MM:SS +zzzz] "request" status bytes
     ... the same ...                                                    "referer" "agent" [more fields]
 
-Host, ident and user hold no blank, host no quote and no NUL (a log truncated under its writer begins with many). Inside quotes a backslash escapes the next character. The status has
-three digits, bytes are digits that fit 64 bits or ``-``. A date that does not exist does not parse. Both forms are
-taken line by line, whether ``combined`` or ``common`` was asked for; ``vhost`` takes ``name:port `` before them too.
+Host, ident and user hold no blank, host no quote and no NUL (a log truncated under its writer begins with many). Inside
+quotes a backslash escapes the next character. The status has three digits, bytes are digits that fit 64 bits or ``-``.
+A date that does not exist does not parse. Both forms are taken line by line, whether ``combined`` or ``common`` was
+asked for; ``vhost`` takes ``name:port `` before them too.
 
 Values stay as logged: ``-`` is ``-`` (but for bytes, a number: null) and escapes such as ``\x22`` are not decoded.
 """

@@ -12,9 +12,9 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.landed_source import LandedSource
 from lakehouse.arrivals import Arrival, Arrivals
-from lakehouse.checkpoint import Checkpoint, batch_numbers
+from lakehouse.checkpoint import Checkpoint, batch_numbers, has_head
 from lakehouse.errors import CheckpointError
-from lakehouse.lake import Lake, file_stamp, waiting_files
+from lakehouse.lake import Lake, waiting_files
 from lakehouse.landed import check
 from lakehouse.ndjson import landed_rows
 from lakehouse.schema import ARCHIVED
@@ -83,8 +83,8 @@ def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
     known: list[Arrival] = []
     for path in waiting_files(lake.landing):
         if path.name in times:
-            stamp, rows = file_stamp(path) or "", check(path).rows
-            known.append(Arrival(len(known) + 1, path.name, stamp, rows, arrived_at=times[path.name]))
+            found = check(path)
+            known.append(Arrival(len(known) + 1, path.name, found.stamp, found.rows, arrived_at=times[path.name]))
     log.warning(
         "the archive's checkpoint cannot be used: going on after batch %d of logs/, with %d landed files already in it: %s",
         last, len(known), reason,
@@ -119,7 +119,7 @@ def _last_in_sink(logs: Path, arrivals: Arrivals) -> int:
     batches = batch_numbers(metadata)
     for batch in batches:
         for path in (metadata / str(batch), metadata / f"{batch}.compact"):
-            if path.exists() and not path.read_bytes().startswith(b"v1\n"):
+            if path.exists() and not has_head(path):
                 raise CheckpointError(f"{path}: empty or cut off; {advice}")
     last = batches[-1] if batches else -1
     committed = Checkpoint(arrivals.checkpoint).committed()

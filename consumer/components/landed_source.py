@@ -62,11 +62,9 @@ class LandedStreamReader(DataSourceStreamReader):
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> Sequence[LandedFiles]:
         """One task: the archive writes one file a batch."""
-        self.arrivals.give_back(self.landing, self._batch(start, end))
-        return [LandedFiles(tuple(self._batch(start, end)))]
-
-    def _batch(self, start: dict[str, int], end: dict[str, int]) -> list[Arrival]:
-        return [a for a in self.arrivals.read() if start["seq"] < a.seq <= end["seq"] and a.refused is None and a.name]
+        arrivals = self.arrivals.read()
+        batch = [a for a in arrivals if start["seq"] < a.seq <= end["seq"] and a.refused is None and a.name]
+        return [LandedFiles(tuple(self.arrivals.give_back(self.landing, batch)))]
 
     def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:
         """The rows of the partition's files, in SOURCE's columns."""
@@ -77,8 +75,7 @@ class LandedStreamReader(DataSourceStreamReader):
             arrived_at = datetime.fromtimestamp(arrival.arrived_at or time.time(), UTC)
             try:
                 if arrival.is_file(path):
-                    for batch in _rows(path):
-                        yield _stamped(batch, arrived_at)
+                    yield from _rows(path, arrived_at)
             except Exception:
                 if arrival.is_file(path):
                     raise
@@ -109,28 +106,21 @@ def _say(what: str) -> None:
     logging.getLogger("consumer.archive").warning("%s", printable(what))
 
 
-def _stamped(batch: "pa.RecordBatch", arrived_at: datetime) -> "pa.RecordBatch":
-    import pyarrow as pa
-
-    number = batch.schema.get_field_index("arrived_at")
-    field = batch.schema.field(number)
-    return batch.set_column(number, field, pa.array([arrived_at] * batch.num_rows, field.type))
-
-
-def _rows(path: Path) -> Iterator["pa.RecordBatch"]:
+def _rows(path: Path, arrived_at: datetime) -> Iterator["pa.RecordBatch"]:
     if path.suffix in JSON_SUFFIXES:
-        return _json_rows(path)
-    return _parquet_rows(path)
+        return _json_rows(path, arrived_at)
+    return _parquet_rows(path, arrived_at)
 
 
-def _parquet_rows(path: Path) -> Iterator["pa.RecordBatch"]:
+def _parquet_rows(path: Path, arrived_at: datetime) -> Iterator["pa.RecordBatch"]:
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS):
-        yield _source_batch({name: batch.column(name) for name in batch.schema.names}, batch.num_rows, path.name)
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        yield _source_batch(columns, batch.num_rows, path.name, arrived_at)
 
 
-def _json_rows(path: Path) -> Iterator["pa.RecordBatch"]:
+def _json_rows(path: Path, arrived_at: datetime) -> Iterator["pa.RecordBatch"]:
     lines: list[str] = []
     characters = 0
     with path.open(encoding=JSON_ENCODING, newline="\n") as handle:
@@ -138,19 +128,19 @@ def _json_rows(path: Path) -> Iterator["pa.RecordBatch"]:
             lines.append(line.removesuffix("\n"))
             characters += len(line)
             if len(lines) == BATCH_ROWS or characters >= BATCH_CHARACTERS:
-                yield _source_batch({"json": lines}, len(lines), path.name)
+                yield _source_batch({"json": lines}, len(lines), path.name, arrived_at)
                 lines, characters = [], 0
     if lines:
-        yield _source_batch({"json": lines}, len(lines), path.name)
+        yield _source_batch({"json": lines}, len(lines), path.name, arrived_at)
 
 
-def _source_batch(columns: dict[str, Any], rows: int, landed_file: str) -> "pa.RecordBatch":
+def _source_batch(columns: dict[str, Any], rows: int, landed_file: str, arrived_at: datetime) -> "pa.RecordBatch":
     """A batch in SOURCE's columns and types; absent ones are null."""
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
     schema = to_arrow_schema(SOURCE, timezone="UTC")
-    columns = columns | {"landed_file": [landed_file] * rows}
+    columns = columns | {"landed_file": [landed_file] * rows, "arrived_at": [arrived_at] * rows}
     arrays = []
     for field in schema:
         values = columns.get(field.name)

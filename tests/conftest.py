@@ -10,6 +10,7 @@ import pytest
 
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings, unpack_settings
+from tests.engine import QUICK_CONF
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,10 +40,7 @@ def spark() -> "Iterator[SparkSession]":
 
     # Tests are over before the second compiler's work pays off.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", " ".join(FIRST_COMPILER_ONLY))
-    # Compiling a query costs more than running it on a handful of rows.
-    conf = {
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    conf = QUICK_CONF | {
         "spark.driver.memory": "1500m",
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",

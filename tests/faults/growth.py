@@ -32,6 +32,7 @@ from lakehouse.session import spark_session
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import is_table
 from tests.builders import land_json, land_parquet, landed, unparsed
+from tests.engine import QUICK_CONF
 
 JOBS = ("merge", "stream", "batch")
 DAY = timedelta(days=1)
@@ -43,8 +44,6 @@ SCALED_CONF = {
 }
 SCALED_RUNS_KEPT = 10  # 1000
 SCALED_WATERMARK_SECONDS = 20  # 3600
-# Compiling a query costs more than running it on so few rows.
-QUICK_CONF = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
 @dataclass

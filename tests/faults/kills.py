@@ -67,6 +67,8 @@ POINTS = {
 # A program's first seconds are spent on starting: kills there teach little.
 QUIET_SHARE = 0.3
 FIRST_GUESS_SECONDS = 12.0
+# How much longer than usual an endless program may take to come by a point.
+PATIENCE = 2
 # How often a program may run to its end between kills.
 FINISHED_SHARE = 0.4
 
@@ -90,6 +92,8 @@ class Killer:
     tally: Tally
     points: dict[str, list[str]]
     durations: dict[str, float] = field(default_factory=dict)
+    is_endless: bool = False
+    """Whether the programs go on until they are killed: then one that does not come by its point is killed by time."""
 
     def disturb(self, name: str, words: Sequence[str], kills: int) -> None:
         """Kill the program up to ``kills`` times."""
@@ -97,10 +101,12 @@ class Killer:
             points = self.points.get(name, [])
             point = points.pop() if points and self.random.random() < 0.7 else None
             typical = self.durations.get(name, FIRST_GUESS_SECONDS)
-            seconds = None if point else typical * self.random.uniform(QUIET_SHARE, 1)
-            if self.programs.run(*words, kill_at=point, kill_after_seconds=seconds):
+            seconds: float | None = typical * self.random.uniform(QUIET_SHARE, 1)
+            if point:
+                seconds = PATIENCE * typical if self.is_endless else None
+            if killed := self.programs.run(*words, kill_at=point, kill_after_seconds=seconds):
                 self.tally.kills += 1
-                self.tally.at_points += point is not None
+                self.tally.at_points += killed == "at the point"
 
     def finish(self, name: str, words: Sequence[str]) -> None:
         """Run the program to its end."""

@@ -80,6 +80,7 @@ def kill_follow(folder: Path, random: Random, kills: int, tally: Tally) -> list[
     words = ("producer", "ingest", "--follow", str(current))
     killer = _killer(folder, random, tally, POINTS_OF_FOLLOW)
     killer.durations["ingest"] = FIRST_GUESS_SECONDS * 2
+    killer.is_endless = True
     wanted, rotations = tally.kills + kills, 0
     while tally.kills < wanted:
         with current.open("ab") as log:

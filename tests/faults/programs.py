@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
 from lakehouse.session import FIRST_COMPILER_ONLY
 from lakehouse.settings import Settings, load_settings
+from tests.engine import QUICK_CONF
+from tests.faults.machine import ROOT
 
-ROOT = Path(__file__).parents[2]
 KILL_POINTS = Path(__file__).parent / "kill_points"
 END_SECONDS = 300
 
@@ -22,12 +24,11 @@ SPARK = {
     "master": "local[2]",
     "driver_memory": "700m",
     "shuffle_partitions": 1,
-    "conf": {
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.databricks.delta.snapshotPartitions": "1",
-    },
+    "conf": QUICK_CONF | {"spark.databricks.delta.snapshotPartitions": "1"},
 }
+
+
+Killed = Literal["at the point", "by time"]
 
 
 class Programs:
@@ -59,10 +60,10 @@ class Programs:
                 cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 
-    def run(self, *words: str, kill_at: str | None = None, kill_after_seconds: float | None = None) -> bool:
-        """Run a program to its end, or until it is killed.
+    def run(self, *words: str, kill_at: str | None = None, kill_after_seconds: float | None = None) -> Killed | None:
+        """Run a program to its end, or until it is killed, by the point or by the time, whichever comes first.
 
-        :return: whether it was killed; it may have ended before that.
+        :return: what killed it; ``None`` if it ended before that.
         """
         program = self.start(*words, kill_at=kill_at)
         try:
@@ -70,10 +71,10 @@ class Programs:
         except subprocess.TimeoutExpired:
             assert kill_after_seconds is not None, f"{words} still runs after {END_SECONDS} s: {self.told()}"
             kill(program)
-            return True
+            return "by time"
         kill(program)  # what a program that killed itself may have left in its session
         assert code in (0, -signal.SIGKILL), f"{words} ended with {code}: {self.told()}"
-        return code != 0
+        return "at the point" if code else None
 
     def told(self) -> str:
         """The end of what the programs printed."""

@@ -31,6 +31,7 @@ from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version
 from tests.builders import T0, land_json, landed, unparsed
 from tests.faults.machine import ROOT, fill, last_line, settings_file, small_disk
+from tests.tables import rows
 
 DAY = date(2024, 5, 17)
 
@@ -42,15 +43,6 @@ def no_session() -> SparkSession:
 def forget_logs(spark: SparkSession) -> None:
     """What the session remembers of Delta's logs goes, as if the next run were a process of its own."""
     spark.sparkContext._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
-
-
-def rows(spark: SparkSession, path: Path, *columns: str) -> list[tuple[Any, ...]]:
-    found = spark.read.format("delta").load(str(path)).select(*columns).collect()
-    return sorted((tuple(_utc(value) for value in row) for row in found), key=repr)
 
 
 def archived(spark: SparkSession, lake: Lake) -> list[tuple[Any, ...]]:

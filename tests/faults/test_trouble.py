@@ -277,6 +277,16 @@ def spark_files(checkpoint: Path, batches: int, offset: Callable[[int], dict[str
     (checkpoint / "metadata").write_text('{"id":"x"}')
 
 
+def damage(path: Path, content: str | None) -> None:
+    """Put ``content`` into a file's place, or, for ``None``, remove it or its folder."""
+    if content is not None:
+        path.write_text(content, encoding="latin-1")
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 @pytest.fixture
 def archive(lake: Lake) -> Arrivals:
     """An archive that has taken three files in as many batches, all of them in ``logs/``."""
@@ -309,13 +319,7 @@ def test_an_archives_checkpoint_that_would_skip_or_repeat_files_is_noticed(
     settings: Settings, lake: Lake, archive: Arrivals, file: str, content: str | None, expected: str
 ) -> None:
     assert _damage(archive, _last_in_sink(lake.logs, archive)) is None
-    path = archive.checkpoint / file
-    if content is not None:
-        path.write_text(content, encoding="latin-1")
-    elif path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    damage(archive.checkpoint / file, content)
     reason = _damage(archive, _last_in_sink(lake.logs, archive))
     assert reason is not None
     assert expected in reason
@@ -374,13 +378,7 @@ def test_a_metrics_checkpoint_that_would_count_files_twice_or_never_is_noticed(
     metrics: Checkpoint, file: str, content: str | None, expected: str
 ) -> None:
     require_whole(metrics)
-    path = metrics.path / file
-    if content is not None:
-        path.write_text(content)
-    elif path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    damage(metrics.path / file, content)
     with pytest.raises(CheckpointError) as error:
         require_whole(metrics)
     assert str(error.value) == f"{metrics.path}/{expected}"

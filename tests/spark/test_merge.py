@@ -19,6 +19,7 @@ from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version, partition_files
 from tests.builders import T0, land_json, land_parquet, landed, unparsed
+from tests.tables import rows
 
 HOUR = timedelta(hours=1)
 
@@ -27,16 +28,6 @@ HOUR = timedelta(hours=1)
 def run(settings: Settings, spark: SparkSession) -> Callable[[], int]:
     """Run the merge on the test's lake."""
     return lambda: merge(settings, lambda: spark)
-
-
-def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...]]:
-    """The table's rows, sorted; times in UTC."""
-    found = spark.read.format("delta").load(str(table)).select(*columns).collect()
-    return sorted((tuple(_utc(v) for v in row) for row in found), key=repr)
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def figures(lake: Lake) -> list[FileFigures]:

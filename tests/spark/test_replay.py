@@ -22,6 +22,7 @@ from lakehouse.ndjson import landed_rows
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version, table_facts
 from tests.builders import T0, land_json, land_parquet, landed, unparsed
+from tests.tables import rows
 
 HOUR = timedelta(hours=1)
 STATUS, NO_IP, UNPARSED = "status outside 100-599", "no ip", "line does not parse"
@@ -55,16 +56,6 @@ def with_rules(settings: Settings, **rules: Any) -> Settings:
 def loose(settings: Settings) -> Settings:
     """Any status will do, and a request needs no IP."""
     return with_rules(settings, required=["event_id", "timestamp", "status"], status_max=999)
-
-
-def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...]]:
-    """The table's rows, sorted; times in UTC."""
-    found = spark.read.format("delta").load(str(table)).select(*columns).collect()
-    return sorted((tuple(_utc(v) for v in row) for row in found), key=repr)
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def versions(lake: Lake) -> dict[str, int]:

@@ -31,6 +31,7 @@ from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
 from lakehouse.tables import latest_version, transaction_version
 from tests.builders import LANDED_DEFAULTS, T0, land_json, land_parquet, landed, unparsed
+from tests.tables import rows, utc
 
 DAY = date(2024, 5, 17)
 NOTHING = dict.fromkeys(LANDED_DEFAULTS)
@@ -42,18 +43,13 @@ def run(settings: Settings, spark: SparkSession) -> Callable[[], None]:
     return lambda: stream_once(spark, settings)
 
 
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
-
-
 def archived(spark: SparkSession, lake: Lake) -> list[dict[str, Any]]:
     found = spark.read.schema(ARCHIVED).parquet(str(lake.logs)).drop("archived_at").collect()
-    return sorted(({k: _utc(v) for k, v in row.asDict().items()} for row in found), key=repr)
+    return sorted(({k: utc(v) for k, v in row.asDict().items()} for row in found), key=repr)
 
 
 def figures(spark: SparkSession, lake: Lake, grain: str) -> list[tuple[Any, ...]]:
-    table = spark.read.format("delta").load(str(lake.metrics("streaming", grain)))
-    return sorted((tuple(_utc(v) for v in row) for row in table.select(*SCHEMAS[grain].names).collect()), key=repr)
+    return rows(spark, lake.metrics("streaming", grain), *SCHEMAS[grain].names)
 
 
 def test_what_landed_is_archived_as_it_came_and_counted(

@@ -1,0 +1,4 @@
+"""How tests run Spark."""
+
+# Compiling a query costs more than running it on a handful of rows.
+QUICK_CONF = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

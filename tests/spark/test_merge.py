@@ -325,13 +325,12 @@ def test_a_file_that_grows_under_the_merge_holds_nothing_up_and_is_taken_again(
     land_json(lake.landing / "b.json", [landed("e2")])
     monkeypatch.setattr("lakehouse.landed.check", check_and_grow)
     run()
-    as_read = figures(lake)
+    as_read = Ledger(lake.ledger).totals()
     monkeypatch.undo()
     assert run() == 1
     assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json"), ("e3", "a.json")]
-    assert as_read == [FileFigures("a.json", "a.json", 2, 2, 0, 0), FileFigures("b.json", "b.json", 1, 1, 0, 0)]
-    totals = {name: Ledger(lake.ledger).totals()[name] for name in ("rows", "merged", "duplicates", "unbalanced")}
-    assert totals == {"rows": 5, "merged": 3, "duplicates": 2, "unbalanced": 0}
+    sums = [(t["rows"], t["merged"], t["duplicates"], t["unbalanced"]) for t in (as_read, Ledger(lake.ledger).totals())]
+    assert sums == [(3, 3, 0, 0), (5, 3, 2, 0)]
 
 
 def test_merging_the_same_deliveries_twice_gives_the_same_figures(

@@ -300,7 +300,7 @@ def test_the_first_time_is_that_of_the_first_line_that_parses() -> None:
 
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 SLOW_LINE = re.compile(
-    r'([^ \t\n\v\f\r"]+) [^ \t\n\v\f\r]+ ([^ \t\n\v\f\r]+) '
+    r'([^ \t\n\v\f\r"\0]+) [^ \t\n\v\f\r]+ ([^ \t\n\v\f\r]+) '
     r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\] "
     rf"{QUOTED} (\d{{3}}) (\d+|-)(?: {QUOTED} {QUOTED}(?: .*)?)?",
     re.DOTALL | re.ASCII,

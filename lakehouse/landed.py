@@ -37,6 +37,9 @@ JSON_ENCODING = "utf-8-sig"
 UNOPENABLE = frozenset(":\\")
 BATCH_ROWS = 16_384
 CHUNK_BYTES = 1 << 20
+# A line or a text beyond this would take a JVM of a gigabyte down with it, at every try. At least CHUNK_BYTES.
+MAX_TEXT_BYTES = 1 << 23
+TOO_LONG = f"of more than {MAX_TEXT_BYTES >> 20} MiB, which does not fit into a reader's memory"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ def _check_parquet(path: Path) -> LandedFile:
             rows = 0
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
                 batch.validate(full=True)  # text that is not UTF-8, for one
+                if too_long := _too_long(batch):
+                    return LandedFile(path, 0, too_long)
                 rows += batch.num_rows
             # Not before all is read: of an encrypted column, pyarrow's metadata aborts the whole process.
             refused = _wrong_storage(parquet.metadata)
@@ -134,11 +139,22 @@ def _wrong_storage(metadata: "pq.FileMetaData") -> str | None:
     return None
 
 
+def _too_long(batch: "pa.RecordBatch") -> str | None:
+    import pyarrow.compute as pc
+
+    if batch.nbytes <= MAX_TEXT_BYTES:
+        return None
+    for name in (n for n, allowed in ALLOWED_TYPES.items() if allowed == _TEXT and n in batch.schema.names):
+        if (pc.max(pc.binary_length(batch.column(name))).as_py() or 0) > MAX_TEXT_BYTES:
+            return f"column {name!r} has a text {TOO_LONG}"
+    return None
+
+
 def _check_json(path: Path) -> LandedFile:
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, has_open_line = 0, False
+    lines, open_bytes = 0, 0
     with path.open("rb") as handle:
         if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             handle.seek(0)
@@ -148,9 +164,12 @@ def _check_json(path: Path) -> LandedFile:
             except UnicodeDecodeError as error:
                 return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
             lines += chunk.count(b"\n")
-            has_open_line = not chunk.endswith(b"\n")
+            first_end, last_end = chunk.find(b"\n"), chunk.rfind(b"\n")
+            if open_bytes + (first_end if first_end >= 0 else len(chunk)) > MAX_TEXT_BYTES:
+                return LandedFile(path, 0, f"a line {TOO_LONG}")
+            open_bytes = len(chunk) - last_end - 1 + (open_bytes if last_end < 0 else 0)
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
-    return LandedFile(path, lines + has_open_line)
+    return LandedFile(path, lines + (open_bytes > 0))

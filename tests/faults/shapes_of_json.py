@@ -25,7 +25,7 @@ from tests.faults.shape import (
 EXTRA_FIELD = quarantined(1, UNPARSABLE)
 DEEP = 10_000
 BROKEN = quarantined(None, UNPARSABLE)
-LONG = 50_000_000
+LONG, LONGEST = 50_000_000, 8_380_000
 
 
 JSON = [
@@ -87,5 +87,6 @@ JSON = [
     Shape("json-long-name", "A field's name of a megabyte.", ndjson(line(1)[:-1] + f', "{"n" * 1_000_000}": 1}}'), BROKEN),
     Shape("json-separators", "Characters inside a text that end a line elsewhere.", ndjson(edited(1, "agent", '"a\u2028b\u0085c\u2029d"')), merged(1, agent="a\u2028b\u0085c\u2029d")),
     Shape("json-control-characters", "A raw tab inside a text.", ndjson(edited(1, "agent", '"a\tb"')), BROKEN),
-    Shape("json-50-megabytes", "A good line, and one of 50 MB.", ndjson(line(1), edited(2, "agent", f'"{"x" * LONG}"')), merged(1) | BROKEN, apart="a minute long"),
+    Shape("json-longest", "A line that is just short enough.", ndjson(edited(1, "agent", f'"{"x" * LONGEST}"')), merged(1), apart="long"),
+    Shape("json-50-megabytes", "A good line, and one of 50 MB.", ndjson(line(1), edited(2, "agent", f'"{"x" * LONG}"')), refused("a line of more than 8 MiB")),
 ]  # fmt: skip

@@ -32,7 +32,7 @@ from tests.faults.shape import Shape, line, ndjson
 from tests.faults.shapes import SHAPES
 
 TOGETHER = [shape for shape in SHAPES if not shape.apart]
-LONG = [shape for shape in SHAPES if shape.apart == "a minute long"]
+LONG = [shape for shape in SHAPES if shape.apart == "long"]
 NOBODY = 65534
 
 
@@ -199,6 +199,7 @@ def no_session() -> SparkSession:
 
 @pytest.mark.long
 @pytest.mark.streaming
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("shape", LONG, ids=lambda shape: shape.name)
 def test_a_large_shape_ends_as_its_list_says(
     shape: Shape, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

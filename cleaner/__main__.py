@@ -45,7 +45,7 @@ def merge(conf: Conf = DEFAULT_CONF) -> None:
     files stay where they are.
     """
     with reporting_errors():
-        settings = begin("cleaner", conf, job_log("merge"))
+        settings = begin("cleaner", conf, job_log("merge"), is_writer=True)
         end_on_sigterm()
         from cleaner.merge import merge as run
 
@@ -59,11 +59,25 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
     The thresholds stand in the settings, group maintain. Waits for a merge that runs.
     """
     with reporting_errors():
-        settings = begin("cleaner", conf, job_log("maintain"))
+        settings = begin("cleaner", conf, job_log("maintain"), is_writer=True)
         end_on_sigterm()
         from cleaner.maintain import maintain as run
 
         run(settings, partial(_session, settings, "maintain"), datetime.now(UTC))
+
+
+@app.command()
+def rebuild(conf: Conf = DEFAULT_CONF) -> None:
+    """Make delta/ anew from merged/, with today's promoted columns and knowledge of agents, in one commit.
+
+    The batch metrics of all days follow at their next run. Waits for a merge that runs.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, job_log("rebuild"), is_writer=True)
+        end_on_sigterm()
+        from cleaner.rebuild import rebuild as run
+
+        run(settings, partial(_session, settings, "rebuild"))
 
 
 @app.command()

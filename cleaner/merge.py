@@ -48,8 +48,8 @@ def _merge_pending(
 ) -> list[FileFigures]:
     from cleaner.delta_lake import create_tables, merge_deliveries
 
+    create_tables(settings)
     spark = session()
-    create_tables(settings.lake)
     merged: list[FileFigures] = []
     for deliveries in _passes(settings.lake, pending, settings.merge.max_rows):
         figures = merge_deliveries(spark, settings, deliveries)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.aggregate import sketched
@@ -23,18 +24,20 @@ from lakehouse.tables import is_table, table_name, transaction_version
 
 QUERY = "metrics"
 APPLICATION_FILE = "application_id"
+# What is read of ARCHIVED: no figure comes from `rescued`, which can be large.
+COUNTED = T.StructType([field for field in ARCHIVED if field.name != "rescued"])
 
 log = logging.getLogger("consumer.metrics")
 
 
 def archive(spark: SparkSession, settings: Settings) -> DataFrame:
-    """``logs/`` as a stream: ARCHIVED rows of the files that ``_spark_metadata`` knows, and of no others."""
+    """``logs/`` as a stream: COUNTED columns of the rows in the files that ``_spark_metadata`` knows, and of no others."""
     logs = settings.lake.logs
     # The folder tells the source to trust the metadata alone, before the first batch is archived too.
     (logs / "_spark_metadata").mkdir(parents=True, exist_ok=True)
     # The source forgets, and then ignores, files much older than the newest: longer than logs/ keeps any.
     max_age_days = 2 * settings.maintain.logs_days
-    reader = spark.readStream.schema(ARCHIVED).option("maxFileAge", f"{max_age_days}d")
+    reader = spark.readStream.schema(COUNTED).option("maxFileAge", f"{max_age_days}d")
     return reader.option("maxFilesPerTrigger", settings.stream.max_files_per_batch).parquet(str(logs))
 
 

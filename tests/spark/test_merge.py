@@ -315,7 +315,7 @@ def test_a_thousand_files_are_merged_in_one_run(run: Callable[[], int], lake: La
 def test_merging_the_same_deliveries_twice_gives_the_same_figures(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
-    create_tables(lake)
+    create_tables(settings)
     path = land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1"), landed("e2", bytes=-5)])
     deliveries = [Delivery("a.parquet", check(path))]
     once = merge_deliveries(spark, settings, deliveries)

@@ -339,7 +339,9 @@ def slow_parse(line: str) -> dict[str, Any]:
     match = SLOW_LINE.fullmatch(line)
     if match is None:
         return rejected(line)
-    ip, user, day, month, year, *clock, sign, hours, minutes, request, status, size, referer, agent, rest = match.groups()
+    ip, user, day, month, year, *clock, sign, hours, minutes, request, status, size, referer, agent, rest = (
+        match.groups()
+    )
     try:
         hour, minute, second = map(int, clock)
         local = datetime(int(year), MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC)

@@ -74,7 +74,7 @@ def _add_missing_columns(path: Path, schema: "StructType") -> None:
     from deltalake.exceptions import CommitFailedError
 
     for attempt in range(1, ATTEMPTS + 1):
-        table = DeltaTable(str(path), without_files=True)
+        table = DeltaTable(str(path))
         missing = _missing_columns(path, table, schema)
         if not missing:
             return
@@ -114,7 +114,7 @@ def column_names(path: Path) -> set[str]:
         return set()
     from deltalake import DeltaTable
 
-    return {field.name for field in DeltaTable(str(path), without_files=True).schema().fields}
+    return {field.name for field in DeltaTable(str(path)).schema().fields}
 
 
 def table_facts(path: Path) -> TableFacts | None:

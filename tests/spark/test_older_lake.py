@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
 from pyspark.sql import SparkSession
@@ -56,9 +57,9 @@ def first_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
     figures = {grain: T.StructType([f for f in s if f.name != "last_seen"]) for grain, s in SCHEMAS.items()}
     monkeypatch.setattr(batch, "SCHEMAS", figures)
     monkeypatch.setattr(aggregate, "METRICS", figures)
-    register_pickle_by_value(landed_source)  # Spark's Python workers get it as it is here
+    register_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]  # Spark's Python workers get it as it is here
     yield monkeypatch
-    unregister_pickle_by_value(landed_source)
+    unregister_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]
 
 
 def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...]]:
@@ -85,14 +86,14 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
         return {name: value for name, value in row.items() if name != "rescued"}
 
     land_json(lake.landing / "a.json", [without_rescued(**landed("e1")), without_rescued(**unparsed("u1", "x"))])
-    land_parquet(lake.landing / "b.parquet", [landed("e2", agent=None, timestamp=TOMORROW, ingested_at=TOMORROW)])
+    tomorrows = landed("e2", agent=None, timestamp=TOMORROW, ingested_at=TOMORROW)
+    path = land_parquet(lake.landing / "b.parquet", [tomorrows])
+    pq.write_table(pq.read_table(path).drop_columns(["rescued"]), path)
     run(settings, spark)
     tables = {name: (table_id(path), column_names(path)) for name, path in lake.tables.items()}
     assert not any("rescued" in columns for _, columns in tables.values())
     assert "last_seen" not in tables["metrics/batch/daily"][1]
-    assert [set(FIRST_LANDED) | {"landed_file", "archived_at"}] * 2 == [
-        set(spark.read.parquet(str(path)).columns) for path in lake.logs.glob("part-*")
-    ]
+    assert set(spark.read.parquet(str(lake.logs)).columns) == {*FIRST_LANDED, "landed_file", "archived_at"}
     first_release.undo()
 
     land_parquet(lake.landing / "c.parquet", [landed("e3", rescued='{"rest":"x"}'), landed("e1"), unparsed("u2", "y")])
@@ -119,7 +120,7 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     archived = [
         landed("e1") | {"landed_file": "a.json"},
         unparsed("u1", "x") | {"landed_file": "a.json"},
-        landed("e2", agent=None, timestamp=TOMORROW, ingested_at=TOMORROW) | {"landed_file": "b.parquet"},
+        tomorrows | {"landed_file": "b.parquet"},
         landed("e3", rescued='{"rest":"x"}') | {"landed_file": "c.parquet"},
         landed("e1") | {"landed_file": "c.parquet"},
         unparsed("u2", "y") | {"landed_file": "c.parquet"},
@@ -128,7 +129,7 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     ]
     columns = (*LANDED_DEFAULTS, "landed_file")
     found = spark.read.schema(ARCHIVED).parquet(str(lake.logs)).select(*columns).collect()
-    assert sorted(tuple(_utc(value) for value in row) for row in found) == sorted(
+    assert sorted((tuple(_utc(value) for value in row) for row in found), key=repr) == sorted(
         (tuple(row[name] for name in columns) for row in archived), key=repr
     )
     daily = [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0), (NEXT, 1, 1, 1, 100, 0, 0, 0, TOMORROW, TOMORROW)]

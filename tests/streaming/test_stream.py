@@ -65,7 +65,10 @@ def test_what_landed_is_archived_as_it_came_and_counted(
         landed("e3", status=700),
         unparsed("u1", "garbage"),
     ]
-    json_rows = [landed("e4", status=500, bytes=50, rescued='{"colour":"red"}'), landed("e5", timestamp=T0 - timedelta(days=1))]
+    json_rows = [
+        landed("e4", status=500, bytes=50, rescued='{"colour":"red"}'),
+        landed("e5", timestamp=T0 - timedelta(days=1)),
+    ]
     land_parquet(lake.landing / "a.parquet", parquet_rows)
     land_json(lake.landing / "b.json", [*json_rows, "{nonsense"])
     (lake.landing / "c.parquet").write_bytes(b"not Parquet")
@@ -144,7 +147,27 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_metrics_tables(lake, "app")
-    row = ("e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f", None)
+    row = (
+        "e1",
+        T0,
+        DAY,
+        "192.0.2.1",
+        None,
+        "GET",
+        "/",
+        None,
+        "HTTP/1.1",
+        200,
+        10,
+        None,
+        "x",
+        None,
+        "s",
+        0,
+        T0,
+        "f",
+        None,
+    )
     batch = spark.createDataFrame([row], MERGED)
     add = upsert.add_figures
 

@@ -46,7 +46,7 @@ def merge(conf: Conf = DEFAULT_CONF) -> None:
     files stay where they are.
     """
     with reporting_errors():
-        settings = begin("cleaner", conf, job_log("merge"))
+        settings = begin("cleaner", conf, job_log("merge"), is_writer=True)
         end_on_sigterm()
         from cleaner.merge import merge as run
 
@@ -60,7 +60,7 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
     The thresholds stand in the settings, group maintain. Waits for a merge that runs.
     """
     with reporting_errors():
-        settings = begin("cleaner", conf, job_log("maintain"))
+        settings = begin("cleaner", conf, job_log("maintain"), is_writer=True)
         end_on_sigterm()
         from cleaner.maintain import maintain as run
 
@@ -95,13 +95,27 @@ def replay(
     with reporting_errors():
         if since and until and since > until:
             raise typer.BadParameter("--since is after --until")
-        settings = begin("cleaner", conf, job_log("replay"))
+        settings = begin("cleaner", conf, job_log("replay"), is_writer=not dry_run)
         end_on_sigterm()
         from cleaner.replay import Asked
         from cleaner.replay import replay as run
 
         asked = Asked(tuple(reason or ()), since.date() if since else None, until.date() if until else None)
         run(settings, partial(_session, settings, "replay"), asked, is_dry_run=dry_run)
+
+
+@app.command()
+def rebuild(conf: Conf = DEFAULT_CONF) -> None:
+    """Make delta/ anew from merged/, with today's promoted columns and knowledge of agents, in one commit.
+
+    The batch metrics of all days follow at their next run. Waits for a merge that runs.
+    """
+    with reporting_errors():
+        settings = begin("cleaner", conf, job_log("rebuild"), is_writer=True)
+        end_on_sigterm()
+        from cleaner.rebuild import rebuild as run
+
+        run(settings, partial(_session, settings, "rebuild"))
 
 
 @app.command()

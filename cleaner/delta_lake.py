@@ -16,12 +16,12 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from cleaner.enrich import enriched
+from cleaner.enrich import delta_schema, enriched
 from cleaner.landing import Delivery, read_landed
 from lakehouse.lake import Lake
 from lakehouse.ledger import FileFigures
 from lakehouse.rules import accepted, checked, normalised, rejected
-from lakehouse.schema import DELTA, LANDED, MERGED, QUARANTINE
+from lakehouse.schema import LANDED, MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
@@ -31,12 +31,17 @@ IDENTITY = ("event_id", "timestamp")
 log = logging.getLogger("cleaner.merge")
 
 
-def create_tables(lake: Lake) -> None:
-    """Make the cleaner's tables where they are missing: outside of any merge, which could otherwise find one half made."""
+def create_tables(settings: Settings) -> None:
+    """Make the cleaner's tables, or columns of them, where they are missing.
+
+    Outside of any merge, which could otherwise find one half made.
+    """
+    lake = settings.lake
     by_day = ("event_date",)
     create_table(lake.merged, MERGED, partition_by=by_day, description="one row per request, cleaned and unique")
     create_table(lake.quarantine, QUARANTINE, description="one row per rejected row or refused file")
-    create_table(lake.delta, DELTA, partition_by=by_day, description="one row per request, enriched")
+    columns = delta_schema(settings.promoted)
+    create_table(lake.delta, columns, partition_by=by_day, description="one row per request, enriched")
 
 
 def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequence[Delivery]) -> list[FileFigures]:
@@ -62,17 +67,19 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     if contents.hours:
         insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, ranges)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
-        insert_new(merged_rows(spark, lake, taken, ranges).transform(enriched), lake.delta, IDENTITY, ranges)
+        requests = merged_rows(spark, lake, taken, ranges).transform(enriched, settings.promoted)
+        insert_new(requests, lake.delta, IDENTITY, ranges)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
     return figures
 
 
-def complete_delta(spark: SparkSession, lake: Lake) -> None:
+def complete_delta(spark: SparkSession, settings: Settings) -> None:
     """Give ``delta/`` what ``merged/`` has and it lacks."""
     log.warning("delta/ lacks rows of merged/: filling it anew from there")
-    create_tables(lake)
-    insert_new(spark.read.format("delta").load(str(lake.merged)).transform(enriched), lake.delta, IDENTITY)
+    create_tables(settings)
+    merged = spark.read.format("delta").load(str(settings.lake.merged))
+    insert_new(merged.transform(enriched, settings.promoted), settings.lake.delta, IDENTITY)
 
 
 def unique(requests: DataFrame) -> DataFrame:
@@ -86,7 +93,7 @@ def identified(rows: DataFrame) -> DataFrame:
     """Checked ``rows``, those that came without an id with one.
 
     It is made from the file's name, the row's content and its number among its equals there: the same again whenever
-    the file is read again.
+    the file is read again. Columns that are null are no part of the content, so that new ones do not change it.
     """
     content = F.to_json(F.struct(*LANDED.names))
     equals = Window.partitionBy("landed_file", "content").orderBy("landed_file")
@@ -115,15 +122,17 @@ def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame
 def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], ranges: Sequence[Range] | None = None) -> None:
     """Insert those ``rows`` into the table at ``path`` whose identity it does not hold yet.
 
-    :param rows: the table's columns; unique in ``identity``.
+    :param rows: unique in ``identity``. Columns that the table has and they have not become null.
     :param ranges: hours outside of which the table need not be looked at: a duplicate has its original's timestamp.
     """
     conditions = [f"t.{name} <=> s.{name}" for name in identity]
     if ranges is not None:
         conditions.append(range_condition("t", ranges))
+    columns = [f"`{name}`" for name in rows.columns]
     rows.createOrReplaceTempView("new_rows")
     rows.sparkSession.sql(
-        f"MERGE INTO {table(path)} AS t USING new_rows AS s ON {' AND '.join(conditions)} WHEN NOT MATCHED THEN INSERT *"
+        f"MERGE INTO {table(path)} AS t USING new_rows AS s ON {' AND '.join(conditions)}"
+        f" WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({', '.join(f's.{name}' for name in columns)})"
     )
 
 

@@ -1,10 +1,20 @@
 """``merged/`` enriched for questions."""
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from cleaner.promoted import promoted_columns, promoted_fields
 from lakehouse.enrich import with_agents
 from lakehouse.schema import DELTA
+from lakehouse.settings import Promoted
+
+
+def delta_schema(promoted: Mapping[str, Promoted]) -> T.StructType:
+    """DELTA and the promoted columns."""
+    return T.StructType([*DELTA.fields, *promoted_fields(promoted)])
 
 
 def status_class(status: Column) -> Column:
@@ -12,7 +22,7 @@ def status_class(status: Column) -> Column:
     return F.concat(F.floor(status / 100).cast("string"), F.lit("xx"))
 
 
-def enriched(requests: DataFrame) -> DataFrame:
-    """Rows of ``merged/`` in DELTA's columns: browser, OS, device, bot or human, status class."""
+def enriched(requests: DataFrame, promoted: Mapping[str, Promoted]) -> DataFrame:
+    """Rows of ``merged/`` in the columns of ``delta_schema``: browser, OS, device, bot or human, status class, promoted."""
     with_class = requests.withColumn("status_class", status_class(F.col("status")))
-    return with_class.transform(with_agents).select(*DELTA.names)
+    return with_class.transform(with_agents).select(*DELTA.names, *promoted_columns(promoted))

@@ -66,8 +66,8 @@ def _merge_pending(
 
     merged: list[FileFigures] = []
     for deliveries in _passes(settings.lake, pending, settings.merge.max_rows):
+        create_tables(settings)
         spark = session()  # not before there is a file that can be read
-        create_tables(settings.lake)
         figures = _merged(spark, settings, deliveries)
         os.sync()  # the ledger must not outlast a power cut without the tables
         ledger.record_files(run, figures)
@@ -75,7 +75,7 @@ def _merge_pending(
         if len(merged) < len(pending):
             log.info("%d of %d landed files merged", len(merged), len(pending))
     if _lacks_rows(settings.lake):
-        complete_delta(session(), settings.lake)
+        complete_delta(session(), settings)
     return merged
 
 

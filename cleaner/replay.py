@@ -90,7 +90,7 @@ def _replayed(
     from lakehouse.sql import hour_ranges
 
     spark, lake, max_ranges = session(), settings.lake, settings.merge.max_ranges
-    create_tables(lake)
+    create_tables(settings)
     read = spark.read.format("delta")
     rows = heard(read.load(str(lake.quarantine)), settings.rules, asked).persist()
     hearing = summary(rows)
@@ -101,19 +101,25 @@ def _replayed(
     going = (going.where("is_held") if run else going).persist()
     found = groups(going)
     if run and found:
-        _let_go(going, found, ranges, lake, ledger, run)
+        _let_go(going, found, ranges, settings, ledger, run)
     going.unpersist()
     rows.unpersist()
     return _figures(hearing.rows, hearing.passed, found)
 
 
 def _let_go(
-    leaving: "DataFrame", found: "Sequence[Group]", ranges: "Sequence[Range]", lake: Lake, ledger: Ledger, run: Run
+    leaving: "DataFrame",
+    found: "Sequence[Group]",
+    ranges: "Sequence[Range]",
+    settings: Settings,
+    ledger: Ledger,
+    run: Run,
 ) -> None:
     """Enrich what is merged, take it and the duplicates out of quarantine, and correct the ledger."""
     from cleaner.replay_rows import enrich_placed, recounted, remove
 
-    enrich_placed(leaving, lake, ranges)
+    lake = settings.lake
+    enrich_placed(leaving, settings, ranges)
     files = ledger.files(g.landed_file for g in found)
     duplicates = _duplicates(files, found)
     number = transaction_version(lake.quarantine, JOB) + 1

@@ -25,7 +25,7 @@ from lakehouse.ledger import FileFigures
 from lakehouse.ndjson import landed_rows
 from lakehouse.rules import LATEST, checked, normalised
 from lakehouse.schema import MERGED
-from lakehouse.settings import Rules
+from lakehouse.settings import Rules, Settings
 from lakehouse.sql import Range, range_condition, table
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ def merge_passing(rows: DataFrame, lake: Lake, ranges: Sequence[Range]) -> None:
     insert_new(rows.where("passes").transform(unique), lake.merged, IDENTITY, ranges)
 
 
-def enrich_placed(leaving: DataFrame, lake: Lake, ranges: Sequence[Range]) -> None:
+def enrich_placed(leaving: DataFrame, settings: Settings, ranges: Sequence[Range]) -> None:
     """Insert the requests that ``merged/`` has from these rows into ``delta/``, as they stand there."""
+    lake = settings.lake
     merged = leaving.sparkSession.read.format("delta").load(str(lake.merged)).alias("t")
     brought = leaving.where("is_merged").select(*IDENTITY)
     theirs = merged.where(range_condition("t", ranges)).join(brought, on=list(IDENTITY), how="left_semi")
-    insert_new(theirs.select(*MERGED.names).transform(enriched), lake.delta, IDENTITY, ranges)
+    insert_new(theirs.select(*MERGED.names).transform(enriched, settings.promoted), lake.delta, IDENTITY, ranges)
 
 
 def placed(rows: DataFrame, merged: DataFrame, ranges: Sequence[Range]) -> DataFrame:

@@ -54,7 +54,7 @@ def stream(
     SIGTERM or Ctrl-C stops after the current batch (with --once at once); the next start goes on from there.
     """
     with reporting_errors():
-        settings = begin("consumer", conf, "consumer/consumer.log")
+        settings = begin("consumer", conf, "consumer/consumer.log", is_writer=True)
         from consumer.streaming import stream as run
         from consumer.streaming import stream_once
         from lakehouse.session import spark_session
@@ -78,7 +78,7 @@ def batch(conf: Conf = DEFAULT_CONF) -> None:
     With nothing changed it ends at once, without starting Spark.
     """
     with reporting_errors():
-        settings = begin("consumer", conf, job_log("batch"))
+        settings = begin("consumer", conf, job_log("batch"), is_writer=True)
         end_on_sigterm()
         from consumer.batch import refresh
 

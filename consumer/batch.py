@@ -17,7 +17,15 @@ from lakehouse.schema import METRIC_KEYS
 from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
 from lakehouse.sql import day_condition
-from lakehouse.tables import FIGURES_HOURS, changed_days, create_table, is_table, latest_version, table_id
+from lakehouse.tables import (
+    FIGURES_HOURS,
+    changed_days,
+    column_names,
+    create_table,
+    is_table,
+    latest_version,
+    table_id,
+)
 
 JOB = "batch"
 
@@ -67,14 +75,17 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
 
 
 def find_change(lake: Lake, ledger: Ledger) -> Change | None:
-    """What changed in ``delta/`` since all three tables were last written; ``None`` for nothing. No JVM."""
+    """What changed in ``delta/`` since all three tables were last written; ``None`` for nothing. No JVM.
+
+    All days where a table lacks a column: a figure that is new has to be counted for all of them.
+    """
     if not is_table(lake.delta):
         return None
     version, identifier = latest_version(lake.delta), table_id(lake.delta)
     known = ledger.last_figure(JOB, "delta_version")
     are_ours = ledger.last_figure(JOB, "delta_id") == identifier
-    are_there = all(is_table(lake.metrics("batch", grain)) for grain in METRICS)
-    if known is None or known > version or not are_ours or not are_there:
+    are_whole = all(column_names(lake.metrics("batch", grain)) >= set(SCHEMAS[grain].names) for grain in METRICS)
+    if known is None or known > version or not are_ours or not are_whole:
         return Change(identifier, version, None)
     if known == version:
         return None

@@ -91,14 +91,17 @@ def overridden(group: "AnyGroup", **options: Any) -> "AnyGroup":
         raise SettingsError("\n".join(problems)) from None
 
 
-def begin(program: str, conf: Path, log_name: str | None) -> "Settings":
-    """Load the settings and configure the log.
+def begin(program: str, conf: Path, log_name: str | None, *, is_writer: bool = False) -> "Settings":
+    """Load the settings, configure the log, and see to it that the lake is one that this release knows.
 
     :param program: the name of its loggers, e.g. ``producer``.
     :param log_name: its log below ``paths.log``, e.g. ``writer/producer.log``; ``None`` for the terminal alone.
+    :param is_writer: the program will write into the lake, which then is one of this release.
+    :raises LayoutError: the lake is from a newer release.
     :raises SettingsError: the settings file or a variable of the environment is wrong.
     :raises PipelineError: the log cannot be written.
     """
+    from lakehouse.layout import adopt, require_known
     from lakehouse.logs import configure
     from lakehouse.settings import load_settings
 
@@ -109,6 +112,10 @@ def begin(program: str, conf: Path, log_name: str | None) -> "Settings":
     except OSError as error:
         reason = error.strerror or error
         raise PipelineError(f"{log_file}: the log cannot be written: {reason}; see to its permissions") from None
+    if is_writer:
+        adopt(settings.lake)
+    else:
+        require_known(settings.lake)
     return settings
 
 

@@ -9,6 +9,10 @@ class SettingsError(PipelineError):
     """A setting is unknown, of the wrong type or out of range."""
 
 
+class LayoutError(PipelineError):
+    """The lake is from a newer release, or does not say from which."""
+
+
 class InputError(PipelineError):
     """Something the user named cannot be read."""
 

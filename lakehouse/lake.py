@@ -60,6 +60,11 @@ class Lake:
         return self.root / "_ledger" / "ledger.sqlite"
 
     @property
+    def layout(self) -> Path:
+        """Which layout the lake has (JSON); missing in a lake of the first release."""
+        return self.root / "_ledger" / "lake.json"
+
+    @property
     def locks(self) -> Path:
         """One lock file for each table or job."""
         return self.root / "_ledger" / "locks"

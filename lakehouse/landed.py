@@ -29,7 +29,7 @@ ENCODINGS = frozenset({
 ALLOWED_TYPES = {
     "event_id": _TEXT, "timestamp": _TIME, "ip": _TEXT, "user": _TEXT, "method": _TEXT, "path": _TEXT, "query": _TEXT,
     "protocol": _TEXT, "status": frozenset({"int32"}), "bytes": frozenset({"int64"}), "referer": _TEXT, "agent": _TEXT,
-    "site": _TEXT, "source": _TEXT, "source_offset": frozenset({"int64"}), "ingested_at": _TIME, "raw": _TEXT,
+    "site": _TEXT, "source": _TEXT, "source_offset": frozenset({"int64"}), "ingested_at": _TIME, "raw": _TEXT, "rescued": _TEXT,
 }  # fmt: skip
 JSON_SUFFIXES = frozenset({".json", ".ndjson", ".jsonl"})
 # A byte order mark before the first line is no part of it. Readers of NDJSON decode with this.
@@ -120,7 +120,7 @@ def _wrong_columns(schema: "pa.Schema") -> str | None:
     for column in schema:
         allowed = ALLOWED_TYPES.get(column.name)
         if allowed is None:
-            problems.append(f"unknown column {column.name!r}")
+            problems.append(f"unknown column {column.name!r}, which belongs into 'rescued', as JSON")
         elif str(column.type) not in allowed:
             problems.append(f"column {column.name!r} is {column.type}, expected {' or '.join(sorted(allowed))}")
     if "event_id" not in schema.names:

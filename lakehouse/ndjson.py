@@ -13,6 +13,7 @@ _JSON = T.StructType(
     [T.StructField(f.name, T.StringType() if f.name in _TIMES else f.dataType) for f in LANDED]
     + [T.StructField(_CORRUPT, T.StringType())]
 )
+_ANY_FIELDS = "map<string, variant>"
 
 
 def landed_rows(rows: DataFrame, *keep: str) -> DataFrame:
@@ -20,9 +21,11 @@ def landed_rows(rows: DataFrame, *keep: str) -> DataFrame:
 
     :param rows: ``json``: the line, or null for a row that has LANDED's columns already; these, unless no row has.
     :param keep: other columns of ``rows`` to pass on.
-    :return: LANDED's columns and ``keep``. A line that is not an object of LANDED's fields with their types has itself as ``raw``.
+    :return: LANDED's columns and ``keep``. Fields that LANDED does not know are in ``rescued``, beside those that the
+        line's own ``rescued`` holds. A line that is not an object, or has a field of another type, has itself as ``raw``.
     """
     parsed = rows.withColumn("line", F.from_json("json", _JSON, {"columnNameOfCorruptRecord": _CORRUPT}))
+    parsed = parsed.withColumn("rest", _rest())
     is_mixed = set(LANDED.names) <= set(rows.columns)
     return parsed.select(*(_either(f.name, is_mixed=is_mixed) for f in LANDED), *keep)
 
@@ -36,6 +39,8 @@ def _either(name: str, *, is_mixed: bool) -> Column:
 
 def _field(name: str) -> Column:
     value = F.col(f"line.{name}")
+    if name == "rescued":
+        return F.when(~_is_broken(), F.col("rest"))
     if name in _TIMES:
         return _time(value)
     if name == "raw":
@@ -48,25 +53,41 @@ def _time(text: Column) -> Column:
     return F.when(text.rlike(r"^\s*\d{4}-\d"), F.try_to_timestamp(text))
 
 
+def _rest() -> Column:
+    """``rescued`` and the fields that LANDED does not know, as one object; null if there is none or they are none."""
+    own = F.col("line.rescued")
+    own_fields = F.when(_is_one_value(own), F.from_json(own, _ANY_FIELDS))
+    unknown = F.map_filter(F.from_json("json", _ANY_FIELDS), lambda name, _: ~name.isin(LANDED.names))
+    return (
+        F.when(~_has_unknown(), own)
+        .when(own.isNull(), F.to_json(unknown))
+        .otherwise(F.to_json(F.map_concat(own_fields, unknown)))
+    )
+
+
+def _has_unknown() -> Column:
+    known = F.array(*(F.lit(n) for n in LANDED.names))
+    return F.size(F.array_except(F.json_object_keys("json"), known)) > 0
+
+
 def _is_broken() -> Column:
-    """Not one JSON object, a field of another type, or one that would be lost: unknown to the landing, or there twice."""
+    """Not one JSON object, a field of another type, or one that would be lost: there twice, or not to be rescued."""
     keys = F.json_object_keys("json")
-    has_twins = F.size(F.array_distinct(keys)) < F.size(keys)
-    unknown = F.size(F.array_except(keys, F.array(*(F.lit(n) for n in LANDED.names)))) > 0
+    is_object = keys.isNotNull() & F.col("line").isNotNull()
+    is_lost = (F.size(F.array_distinct(keys)) < F.size(keys)) | (_has_unknown() & F.col("rest").isNull())
     has_wrong_type = F.col(f"line.{_CORRUPT}").isNotNull()
     for name in _TIMES:
         time = F.col(f"line.{name}")
         has_wrong_type |= time.isNotNull() & _time(time).isNull()
-    return ~_is_one_value() | keys.isNull() | F.col("line").isNull() | has_wrong_type | unknown | has_twins
+    return ~_is_one_value(F.col("json")) | ~is_object | has_wrong_type | is_lost
 
 
-def _is_one_value() -> Column:
+def _is_one_value(line: Column) -> Column:
     """Whether the line ends where its first value does.
 
     Spark's JSON functions stop reading there, so a second object on the line would vanish. Inside brackets, and again
     inside braces, no rest can pass for the end.
     """
-    line = F.col("json")
     in_brackets = F.json_array_length(F.concat(F.lit("["), line, F.lit("]")))
     in_braces = F.size(F.json_object_keys(F.concat(F.lit('{"line":'), line, F.lit("}"))))
     return F.coalesce((in_brackets == 1) & (in_braces == 1), F.lit(False))

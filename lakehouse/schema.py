@@ -10,11 +10,12 @@ def _schema(*fields: tuple[str, T.DataType]) -> T.StructType:
 
 
 # One row per received line, as the producer lands it. `raw` is the line itself where it did not parse, else null.
+# `rescued` is a JSON object of what came with the line and has no column, null where nothing is left.
 LANDED = _schema(
     ("event_id", STRING), ("timestamp", TIMESTAMP), ("ip", STRING), ("user", STRING), ("method", STRING),
     ("path", STRING), ("query", STRING), ("protocol", STRING), ("status", INT), ("bytes", LONG), ("referer", STRING),
     ("agent", STRING), ("site", STRING), ("source", STRING), ("source_offset", LONG), ("ingested_at", TIMESTAMP),
-    ("raw", STRING),
+    ("raw", STRING), ("rescued", STRING),
 )  # fmt: skip
 
 # One row per received line: LANDED as it came, with its file and when the archive took it.
@@ -25,10 +26,10 @@ MERGED = _schema(
     ("event_id", STRING), ("timestamp", TIMESTAMP), ("event_date", T.DateType()), ("ip", STRING), ("user", STRING),
     ("method", STRING), ("path", STRING), ("query", STRING), ("protocol", STRING), ("status", INT), ("bytes", LONG),
     ("referer", STRING), ("agent", STRING), ("site", STRING), ("source", STRING), ("source_offset", LONG),
-    ("ingested_at", TIMESTAMP), ("landed_file", STRING),
+    ("ingested_at", TIMESTAMP), ("landed_file", STRING), ("rescued", STRING),
 )  # fmt: skip
 
-# One row per request: MERGED, enriched for questions.
+# One row per request: MERGED, enriched for questions. The columns of the setting `promoted` come after these.
 DELTA = T.StructType([
     *MERGED.fields,
     *_schema(

@@ -24,6 +24,7 @@ LOG4J = Path("conf/log4j2.properties")
 SQL_CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 is read wrongly elsewhere
+    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",  # JSON may have a key twice; that is no reason for a query to fail
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.databricks.io.skipping.mdc.sortWithinFiles": "true",  # OPTIMIZE in time order: inside files too

@@ -1,6 +1,7 @@
 """Settings: ``conf/pipeline.yaml``, overridden by ``PIPELINE_*`` environment variables. Loaded once and passed down."""
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -150,6 +151,39 @@ class Spark(Group):
     conf: dict[str, str] = {}
 
 
+# Columns that delta/ has already.
+ENRICHED = REQUIRABLE | {
+    "event_date", "source_offset", "ingested_at", "landed_file", "rescued", "browser", "os", "device", "is_bot",
+    "status_class",
+}  # fmt: skip
+
+
+def _new_column(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,62}", name):
+        raise ValueError("not a column's name; allowed: small letters, digits and _, a letter first")
+    if name in ENRICHED:
+        raise ValueError("delta/ has a column of this name already; choose another")
+    return name
+
+
+# Steps from the object down: .name, ['name'] or [0].
+JSON_PATH = re.compile(r"\$(\.[^\s.'\[\]*]+|\['[^'*]+'\]|\[[0-9]+\])+")
+
+
+def _json_path(field: str) -> str:
+    path = field if field.startswith("$") else f"$['{field}']"
+    if not JSON_PATH.fullmatch(path):
+        raise ValueError("not a field; allowed: its name, or a path such as $.request.headers['Host'][0]")
+    return path
+
+
+class Promoted(Group):
+    """A column of ``delta/`` that is read from ``rescued``: the field's name or path there, and the column's type."""
+
+    field: Annotated[str, AfterValidator(_json_path)]
+    type: Literal["string", "long", "double", "boolean", "timestamp"] = "string"
+
+
 class Limits(Group):
     """Ages in seconds beyond which, and free space below which, ``status`` calls something late and exits 1."""
 
@@ -203,6 +237,7 @@ class Settings(BaseSettings):
     stream: Stream = Stream()
     maintain: Maintain = Maintain()
     spark: Spark = Spark()
+    promoted: dict[Annotated[str, AfterValidator(_new_column)], Promoted] = {}
     limits: Limits = Limits()
     jobs: dict[JobName, Job] = {name: Job.model_validate(job) for name, job in DEFAULT_JOBS.items()}
 
@@ -222,6 +257,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose content arrives as init arguments."""
         return env_settings, init_settings
+
+
+# Groups whose keys are names that the user gives, and what each name stands for.
+NAMED = {"jobs": Job, "promoted": Promoted}
 
 
 def load_settings(conf: Path = DEFAULT_CONF) -> Settings:
@@ -279,8 +318,8 @@ def _explain(origin: str, error: Any) -> str:
 def _allowed_keys(path: list[str]) -> list[str]:
     model: Any = Settings
     for key in path:
-        field = model.model_fields.get(key)
-        model = Job if field is None or key == "jobs" else field.annotation
-        if model is Job:
+        if key in NAMED:
+            model = NAMED[key]
             break
+        model = model.model_fields[key].annotation
     return sorted(model.model_fields)

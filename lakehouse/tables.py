@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.delta_log import has_log
+from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable, Field
     from pyspark.sql.types import StructType
 
 # A file below this is small; OPTIMIZE leaves the others alone, and aims at twice as much (``lakehouse/session.py``).
@@ -19,6 +21,7 @@ SMALL_BYTES = 64 * 1024 * 1024
 RECORD_HOURS = 7 * 24
 # Figures are written again and again, and are of no use once there are newer ones.
 FIGURES_HOURS = 1
+ATTEMPTS = 5  # at a commit, while other processes make theirs
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,17 @@ def create_table(
 ) -> None:
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
 
+    A table that is there gets the columns of ``schema`` that it lacks, null in the rows it has; all others stay.
+
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
     :param kept_hours: how long the log of commits is kept, and what it says of files that are no longer used.
     :param is_replaced: replace a table that is there by an empty one, in one commit.
+    :raises PipelineError: a column of the table that is there has another type.
     """  # fmt: skip
     if is_table(path) and not is_replaced:
+        _add_missing_columns(path, schema)
         return
     from deltalake import DeltaTable, Schema
 
@@ -70,6 +77,55 @@ def create_table(
             ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), f"interval {kept_hours} hours"
         ),
     )  # fmt: skip
+
+
+def _add_missing_columns(path: Path, schema: "StructType") -> None:
+    """In one commit, and in none where nothing is missing."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        table = DeltaTable(str(path))
+        missing = _missing_columns(path, table, schema)
+        if not missing:
+            return
+        try:
+            table.alter.add_columns(missing)
+        except CommitFailedError:  # another process was faster, perhaps with these very columns
+            if attempt == ATTEMPTS:
+                raise
+
+
+def _missing_columns(path: Path, table: "DeltaTable", schema: "StructType") -> "list[Field]":
+    """The fields of ``schema`` that the table lacks.
+
+    :raises PipelineError: it has one with another type.
+    """
+    from deltalake import Schema
+
+    there = {field.name: field.type for field in table.schema().fields}
+    wanted = Schema.from_json(schema.json()).fields
+    for field in wanted:
+        if there.get(field.name, field.type) != field.type:
+            raise PipelineError(
+                f"{path}: column {field.name!r} is {_type_name(there[field.name])} there, not {_type_name(field.type)}; "
+                "if it is one of promoted: in the settings, give it the type it had, or make delta/ anew with: "
+                "python -m cleaner rebuild"
+            )
+    return [field for field in wanted if field.name not in there]
+
+
+def _type_name(kind: Any) -> str:
+    return str(getattr(kind, "type", kind))
+
+
+def column_names(path: Path) -> set[str]:
+    """The table's columns; none where there is no table."""
+    if not is_table(path):
+        return set()
+    from deltalake import DeltaTable
+
+    return {field.name for field in DeltaTable(str(path)).schema().fields}
 
 
 def table_facts(path: Path) -> TableFacts | None:

@@ -76,7 +76,7 @@ def simulate(
     if duration is not None and events is not None:
         raise typer.BadParameter("--duration and --events exclude each other")
     with reporting_errors():
-        settings = begin("producer", conf, LOG_NAME)
+        settings = begin("producer", conf, LOG_NAME, is_writer=True)
         landing = overridden(settings.landing, format=file_format)
         simulation = overridden(
             settings.simulate, rate=rate, duplicates=duplicates, late=late, nulls=nulls, malformed=malformed, bots=bots
@@ -130,7 +130,7 @@ def ingest(
     or compressed, adds nothing to merged/. Exits 1 if a file could not be read to its end; other files go on.
     """
     with reporting_errors():
-        settings = begin("producer", conf, LOG_NAME)
+        settings = begin("producer", conf, LOG_NAME, is_writer=True)
         landing = overridden(settings.landing, format=file_format)
         reading = overridden(settings.ingest, site=site, log_format=log_format)
         stop = stop_on_signals()

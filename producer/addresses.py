@@ -7,21 +7,22 @@ import polars as pl
 
 IPV4 = r"^([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}$"
 IPV4_ANYWHERE = r"\b([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}\b"
-MAYBE_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,}(?:%\w+)?", re.ASCII)
+# JSON's escapes such as \u001f are no part of an address.
+MAYBE_IPV6 = re.compile(r"(\\u[0-9A-Fa-f]{4})?([0-9A-Fa-f:.]{2,}(?:%\w+)?)", re.ASCII)
 IPV6_PREFIX, IPV6_CHARACTERS = 48, 64
 
 
 def truncated_ips(rows: pl.DataFrame) -> pl.DataFrame:
-    """Landed rows with the addresses in ``ip``, and wherever they stand in ``raw``, truncated."""
+    """Landed rows with the addresses in ``ip``, and wherever they stand in ``raw`` and ``rescued``, truncated."""
     return rows.with_columns(
         _by_distinct_value(pl.col("ip").str.replace(IPV4, "${1}.0")),
-        _by_distinct_value(pl.col("raw").str.replace_all(IPV4_ANYWHERE, "${1}.0")),
+        *(_by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}.0")) for name in ("raw", "rescued")),
     )
 
 
 def truncated_ipv6(text: str) -> str:
     """``text`` with the IPv6 addresses in it cut to /48; of one that maps an IPv4 address, that is cut to /24."""
-    return MAYBE_IPV6.sub(lambda match: _network(match[0]), text) if text.count(":") > 1 else text
+    return MAYBE_IPV6.sub(lambda match: (match[1] or "") + _network(match[2]), text) if text.count(":") > 1 else text
 
 
 def _by_distinct_value(column: pl.Expr) -> pl.Expr:

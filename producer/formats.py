@@ -26,11 +26,12 @@ from producer.json_lines import TIMESTAMP, json_fields
 Parser = Literal["combined", "vhost", "json"]
 PARSERS: tuple[Parser, ...] = ("combined", "vhost", "json")
 
-# The columns that a line is read into. `raw` is the line itself where it did not parse, else null.
+# The columns that a line is read into. `raw` is the line itself where it did not parse, else null; `rescued` is a JSON
+# object of what came with the line and has no column, null where nothing is left.
 PARSED: dict[str, pl.DataType] = {
     "timestamp": TIMESTAMP, "ip": pl.String(), "user": pl.String(), "method": pl.String(), "path": pl.String(),
     "query": pl.String(), "protocol": pl.String(), "status": pl.Int32(), "bytes": pl.Int64(), "referer": pl.String(),
-    "agent": pl.String(), "site": pl.String(), "raw": pl.String(),
+    "agent": pl.String(), "site": pl.String(), "raw": pl.String(), "rescued": pl.String(),
 }  # fmt: skip
 SAMPLE_LINES = 1000
 
@@ -43,7 +44,7 @@ _VHOST = rf"(?P<site>{_FIELD}):[0-9]+ "
 _FRONT = rf'(?P<ip>[^{_BLANKS}"\x00]+) {_FIELD} (?P<user>{_FIELD}) \[(?P<time>{_TIME})\] '
 _BACK = (
     r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
-    rf'(?: "(?P<referer>{_IN_QUOTES})" "(?P<agent>{_IN_QUOTES})"(?: .*)?)?$'
+    rf'(?: "(?P<referer>{_IN_QUOTES})" "(?P<agent>{_IN_QUOTES})"(?: (?P<rest>.+)?)?)?$'
 )
 _ANY_REQUEST = rf"(?P<request>{_IN_QUOTES})"
 _USUAL_REQUEST = (
@@ -105,13 +106,12 @@ def first_timestamp(lines: pl.Series) -> datetime | None:
 
 def _landed(fields: pl.DataFrame) -> pl.DataFrame:
     """PARSED's columns from these and ``line``; where there is no timestamp, the line did not parse."""
-    names = [name for name in PARSED if name != "raw"]
     if fields["timestamp"].null_count() == 0:
-        return fields.select(*names, pl.lit(None, pl.String).alias("raw"))
+        return fields.with_columns(pl.lit(None, pl.String).alias("raw")).select(*PARSED)
     is_parsed = pl.col("timestamp").is_not_null()
+    raw = pl.when(~is_parsed).then("line")
     return fields.select(
-        *(pl.when(is_parsed).then(pl.col(name)).alias(name) for name in names),
-        pl.when(~is_parsed).then("line").alias("raw"),
+        (raw if name == "raw" else pl.when(is_parsed).then(pl.col(name))).alias(name) for name in PARSED
     )
 
 
@@ -129,8 +129,16 @@ def _text_fields(lines: pl.Series, grammar: _Grammar) -> pl.DataFrame:
         pl.when(has_size).then(pl.lit(_timestamps(texts["time"]))).alias("timestamp"),
         pl.col("status").cast(pl.Int32),
         size,
+        _rescued(texts["rest"]).alias("rescued"),
         *([] if "site" in texts.columns else [pl.lit(None, pl.String).alias("site")]),
     )
+
+
+def _rescued(rest: pl.Series) -> pl.Expr:
+    """What stands after the agent, as a JSON object: ``{"rest": "..."}``."""
+    if rest.null_count() == rest.len():
+        return pl.lit(None, pl.String)
+    return pl.when(pl.col("rest").is_not_null()).then(pl.struct("rest").struct.json_encode())
 
 
 def _json_fields(lines: pl.Series) -> pl.DataFrame:

@@ -1,13 +1,13 @@
 r"""Lines of JSON, as web servers are commonly set up to write, to the fields that :mod:`producer.formats` lands. Pure.
 
 Each column has several usual spellings of its key; the first that the object has counts. Values that are objects or
-arrays are passed over. nginx's default escaping writes ``\xNN`` into what is meant to be JSON: such lines are taken
+arrays are passed over. What no column took is kept in ``rescued``, a JSON object. nginx's default escaping writes ``\xNN`` into what is meant to be JSON: such lines are taken
 too, and the escape stays in the value as it stays in a Combined line.
 """
 
 import json
+import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -20,19 +20,23 @@ TEXT_KEYS = {
     "ip": ("remote_addr", "client_ip", "clientip", "ip", "remote_ip"),
     "user": ("remote_user", "user"),
     "request": ("request",),
-    "verb": ("request_method", "method"),
-    "uri": ("request_uri", "uri", "path"),
-    "arguments": ("args", "query_string"),
-    "version": ("server_protocol", "protocol"),
     "referer": ("http_referer", "http_referrer", "referer", "referrer"),
     "agent": ("http_user_agent", "user_agent", "agent"),
     "host": ("host", "http_host", "server_name", "vhost"),
+}
+# A request in parts, for where it does not stand in one piece.
+PART_KEYS = {
+    "verb": ("request_method", "method"),
+    "uri": ("request_uri", "uri", "path"),
+    "version": ("server_protocol", "protocol"),
+    "arguments": ("args", "query_string"),
 }
 NUMBER_KEYS = {"status": ("status",), "bytes": ("body_bytes_sent", "bytes_sent", "bytes", "size")}
 SCALARS = frozenset({str, int, float})  # and not bool
 LARGEST = {"status": 2**31 - 1, "bytes": 2**63 - 1}
 SCHEMA: dict[str, pl.DataType] = {
-    "timestamp": TIMESTAMP, **dict.fromkeys(TEXT_KEYS, pl.String()), "status": pl.Int32(), "bytes": pl.Int64(),
+    "timestamp": TIMESTAMP, **dict.fromkeys((*TEXT_KEYS, *PART_KEYS), pl.String()), "status": pl.Int32(),
+    "bytes": pl.Int64(), "rescued": pl.String(),
 }  # fmt: skip
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
@@ -44,8 +48,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # From so many on, an epoch counts milliseconds, and then microseconds.
 _MILLISECONDS, _MICROSECONDS = 10**11, 10**14
 
+Entry = dict[str, Any]
 Fields = tuple[datetime | str | int | None, ...]
 NOT_PARSED: Fields = (None,) * len(SCHEMA)
+NO_PARTS: dict[str, str | None] = dict.fromkeys(PART_KEYS)
 
 
 def json_fields(lines: pl.Series) -> pl.DataFrame:
@@ -67,19 +73,23 @@ def _fields(line: str) -> Fields:
     except ValueError:
         return NOT_PARSED
     texts = {name: _text(entry, keys) for name, keys in TEXT_KEYS.items()}
-    if texts["request"] is None and texts["uri"] is None:
+    parts = NO_PARTS if texts["request"] else _parts(entry)
+    if texts["request"] is None and parts["uri"] is None:
         return NOT_PARSED
-    return (time, *texts.values(), *numbers)
+    try:
+        return (time, *texts.values(), *parts.values(), *numbers, _rescued(entry))
+    except RecursionError:
+        return NOT_PARSED
 
 
-def _object(line: str) -> Mapping[str, Any] | None:
+def _object(line: str) -> Entry | None:
     if not line.lstrip(" \t").startswith("{"):
         return None
     try:
         try:
-            value = json.loads(line)
+            value = _DECODER.decode(line)
         except ValueError:
-            value = json.loads(_NGINX_ESCAPE.sub(_kept_escape, line))
+            value = _DECODER.decode(_NGINX_ESCAPE.sub(_kept_escape, line))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -89,28 +99,61 @@ def _kept_escape(match: re.Match[str]) -> str:
     return match[0] if match[1] == "\\" else "\\" + match[0]
 
 
-def _scalar(entry: Mapping[str, Any], keys: tuple[str, ...]) -> str | int | float | None:
+def _float(text: str) -> float | str:
+    """A number that JSON can write again; one beyond all numbers stays text."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _parts(entry: Entry) -> dict[str, str | None]:
+    """The parts of the request; arguments only where the URI has none."""
+    uri = _text(entry, PART_KEYS["uri"])
+    has_query = uri is not None and "?" in uri
+    return {
+        name: uri if name == "uri" else None if name == "arguments" and has_query else _text(entry, keys)
+        for name, keys in PART_KEYS.items()
+    }
+
+
+def _rescued(entry: Entry) -> str | None:
+    """What is left of the entry, as JSON; nulls say nothing.
+
+    :raises RecursionError: it is nested too deep.
+    """
+    rest = {key: value for key, value in entry.items() if value is not None}
+    return _unicode(_ENCODER.encode(rest)) if rest else None
+
+
+def _taken(entry: Entry, keys: tuple[str, ...]) -> str | int | float | None:
+    """The first value that a column can take. It leaves the entry."""
     for key in keys:
-        value = entry.get(key)
-        if type(value) in SCALARS:
-            return cast("str | int | float", value)
+        if type(entry.get(key)) in SCALARS:
+            return cast("str | int | float", entry.pop(key))
     return None
 
 
-def _text(entry: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
-    value = _scalar(entry, keys)
+def _text(entry: Entry, keys: tuple[str, ...]) -> str | None:
+    value = _taken(entry, keys)
     if value is None:
         return None
-    text = value if isinstance(value, str) else str(value)
+    return _unicode(value if isinstance(value, str) else str(value))
+
+
+def _unicode(text: str) -> str:
+    """``text`` with half surrogates as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _number(entry: Mapping[str, Any], keys: tuple[str, ...], largest: int) -> int | None:
+def _number(entry: Entry, keys: tuple[str, ...], largest: int) -> int | None:
     """A count, or ``None`` where there is none.
 
     :raises ValueError: something else stands there, or it is too large.
     """
-    value = _scalar(entry, keys)
+    value = _taken(entry, keys)
     if value is None or value in ("", "-"):
         return None
     if isinstance(value, str):
@@ -122,14 +165,15 @@ def _number(entry: Mapping[str, Any], keys: tuple[str, ...], largest: int) -> in
     return int(value)
 
 
-def _time(entry: Mapping[str, Any]) -> datetime | None:
+def _time(entry: Entry) -> datetime | None:
     for key in TIME_KEYS:
-        value = _scalar(entry, (key,))
-        try:
-            time = None if value is None else _instant(str(value))
-        except (ValueError, OverflowError):
-            continue
-        if time is not None:
+        value = entry.get(key)
+        if type(value) in SCALARS:
+            try:
+                time = _instant(str(value))
+            except (ValueError, OverflowError):
+                continue
+            del entry[key]
             return time
     return None
 

@@ -27,6 +27,7 @@ LANDED: dict[str, pl.DataType] = {
     "path": pl.String(), "query": pl.String(), "protocol": pl.String(), "status": pl.Int32(), "bytes": pl.Int64(),
     "referer": pl.String(), "agent": pl.String(), "site": pl.String(), "source": pl.String(),
     "source_offset": pl.Int64(), "ingested_at": TIMESTAMP, "raw": pl.String(),
+    "rescued": pl.String(),
 }  # fmt: skip
 # Small row groups halve the memory that writing a batch takes.
 ROW_GROUP_ROWS = 20_000

@@ -308,7 +308,7 @@ class Delivery:
         return parts.with_columns(
             pl.when("has_size").then("size").alias("bytes"),
             pl.lit(SOURCE).alias("source"),
-            *(pl.lit(None, LANDED[name]).alias(name) for name in ("site", "ingested_at", "raw")),
+            *(pl.lit(None, LANDED[name]).alias(name) for name in ("site", "ingested_at", "raw", "rescued")),
         ).select(list(LANDED))
 
     def _sizes(self, path: Integers, kind: Integers, status: Integers, method: Integers) -> tuple[Integers, Booleans]:

@@ -12,6 +12,7 @@ LANDED_DEFAULTS: dict[str, Any] = {
     "event_id": "e1", "timestamp": T0, "ip": "192.0.2.1", "user": "-", "method": "GET", "path": "/", "query": None,
     "protocol": "HTTP/1.1", "status": 200, "bytes": 100, "referer": "-", "agent": "curl/7.68.0", "site": None,
     "source": "access.log", "source_offset": 0, "ingested_at": T0, "raw": None,
+    "rescued": None,
 }  # fmt: skip
 
 

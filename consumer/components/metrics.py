@@ -34,7 +34,7 @@ log = logging.getLogger("consumer.metrics")
 
 
 def archive(spark: SparkSession, settings: Settings) -> DataFrame:
-    """``logs/`` as a stream: ARCHIVED rows of the files that ``_spark_metadata`` knows, and of no others."""
+    """``logs/`` as a stream: COUNTED columns of the rows of the files that ``_spark_metadata`` knows, and of no others."""
     spark.dataSource.register(ArchiveSource)
     options = {"path": settings.lake.logs, "max_files": settings.stream.max_files_per_batch}
     return spark.readStream.format("archive").options(**{k: str(v) for k, v in options.items()}).load()

@@ -21,8 +21,6 @@ from tests.faults.shape import (
     refused,
 )
 
-# A field that the landing does not know: what becomes of its line.
-EXTRA_FIELD = quarantined(1, UNPARSABLE)
 DEEP = 10_000
 BROKEN = quarantined(None, UNPARSABLE)
 LONG, LONGEST = 50_000_000, 8_380_000
@@ -65,8 +63,17 @@ JSON = [
     Shape("json-empty-object", "An object without a field.", ndjson("{}"), quarantined(None, NO_ID, NO_TIME, NO_IP, NO_STATUS)),
     Shape("json-missing-fields", "Fields that a request may lack are missing.",
           ndjson('{"event_id": "@1", "timestamp": "2024-05-17T10:05:03Z", "ip": "192.0.2.1", "status": 200}'), merged(1, agent=None, bytes=None)),
-    Shape("json-extra-field", "A field that the landing does not know.", ndjson(line(1)[:-1] + ', "colour": "red"}'), EXTRA_FIELD),
-    Shape("json-capitals", "A field's name in capitals.", ndjson(line(1).replace('"agent"', '"AGENT"')), EXTRA_FIELD),
+    Shape("json-extra-field", "A field that the landing does not know: it is rescued.", ndjson(line(1)[:-1] + ', "colour": "red"}'),
+          merged(1, rescued='{"colour":"red"}')),
+    Shape("json-extra-nested", "Such a field with an object in it, and one that is null.",
+          ndjson(line(1)[:-1] + ', "paint": {"colours": ["red", {"x": 1.50}]}, "none": null}'),
+          merged(1, rescued='{"none":null,"paint":{"colours":["red",{"x":1.5}]}}')),
+    Shape("json-extra-beside-rescued", "Such a field beside a line's own rescued ones: all are kept.",
+          ndjson(line(1, rescued='{"a":1}')[:-1] + ', "colour": "red"}'), merged(1, rescued='{"a":1,"colour":"red"}')),
+    Shape("json-extra-beside-no-object", "Such a field beside a rescued that is no object: neither may vanish.",
+          ndjson(line(1, rescued="what is this")[:-1] + ', "colour": "red"}'), quarantined(1, UNPARSABLE)),
+    Shape("json-capitals", "A field's name in capitals: it is another field, and is rescued.", ndjson(line(1).replace('"agent"', '"AGENT"')),
+          merged(1, agent=None, rescued='{"AGENT":"curl/7.68.0"}')),
     Shape("json-field-twice", "A field twice: neither value may vanish.", ndjson(line(1)[:-1] + ', "status": 500}'), quarantined(1, UNPARSABLE)),
     Shape("json-id-twice", "The id twice.", ndjson('{"event_id": "@2", ' + line(1)[1:]), quarantined(1, UNPARSABLE)),
     Shape("json-nested-object", "An object in place of a text: its JSON is the text.", ndjson(edited(1, "agent", '{"name": [1, {}]}')), merged(1, agent='{"name":[1,{}]}')),

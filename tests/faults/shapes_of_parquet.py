@@ -34,7 +34,7 @@ from tests.faults.shape import (
 )
 
 # A column that the landing does not know: what becomes of its file.
-EXTRA_COLUMN = refused("unknown column 'colour'")
+EXTRA_COLUMN = refused("unknown column 'colour', which belongs into 'rescued', as JSON")
 GOOD = parquet(row(1), row(2))
 ROWS = 1_000_000
 

@@ -42,11 +42,11 @@ def test_a_request_is_cleaned_merged_and_enriched(run: Callable[[], int], lake: 
     agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
     land_parquet(
         lake.landing / "a.parquet",
-        [landed("e1", agent=f" {agent}", path=" /a ", query="x=1", site="example.org", status=404)],
+        [landed("e1", agent=f" {agent}", path=" /a ", query="x=1", site="example.org", status=404, rescued='{"a":1}')],
     )
     assert run() == 1
     merged = ("e1", T0, date(2024, 5, 17), "192.0.2.1", None, "GET", "/a", "x=1", "HTTP/1.1", 404, 100, None, agent,
-              "example.org", "access.log", 0, T0, "a.parquet")  # fmt: skip
+              "example.org", "access.log", 0, T0, "a.parquet", '{"a":1}')  # fmt: skip
     assert rows(spark, lake.merged, "*") == [merged]
     assert rows(spark, lake.delta, "*") == [(*merged, "Googlebot", None, "Spider", True, "4xx")]
     assert figures(lake) == [FileFigures("a.parquet", "a.parquet", 1, 1, 0, 0)]
@@ -327,7 +327,7 @@ def test_a_file_that_grows_under_the_merge_holds_nothing_up_and_is_taken_again(
 def test_merging_the_same_deliveries_twice_gives_the_same_figures(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
-    create_tables(lake)
+    create_tables(settings)
     path = land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1"), landed("e2", bytes=-5)])
     deliveries = [Delivery("a.parquet", check(path))]
     once = merge_deliveries(spark, settings, deliveries)

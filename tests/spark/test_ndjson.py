@@ -48,7 +48,12 @@ def test_fields_may_be_left_out(spark: SparkSession) -> None:
         ('{"event_id": "e", "status": "x"}', {"event_id": "e"}),
         ('{"event_id": "e", "status": 1e99}', {"event_id": "e"}),
         ('{"event_id": "e", "bytes": 99999999999999999999}', {"event_id": "e"}),
-        ('{"event_id": "e", "colour": "red"}', {"event_id": "e"}),
+        ('{"event_id": "e", "status": "x", "colour": "red"}', {"event_id": "e"}),
+        (r'{"event_id": "e", "colour": "\ud83d"}', {"event_id": "e"}),
+        ('{"event_id": "e", "colour": {"a": 1, "a": 2}}', {"event_id": "e"}),
+        ('{"event_id": "e", "colour": "red", "rescued": "no object"}', {"event_id": "e"}),
+        ('{"event_id": "e", "colour": "red", "rescued": "{} x"}', {"event_id": "e"}),
+        ('{"event_id": "e", "colour": ' + 1100 * '{"a":' + "1" + 1101 * "}", {}),
         ('{"event_id": "e"} trailing', {"event_id": "e"}),
         ('{"event_id": "e"} {"event_id": "f"}', {"event_id": "e"}),
         ('{"event_id": "e"}, {"event_id": "f"}', {"event_id": "e"}),
@@ -62,6 +67,28 @@ def test_a_line_that_is_no_landed_row_has_itself_as_raw(spark: SparkSession, lin
     row = read(spark, line)
     assert row["raw"] == line
     assert {k: v for k, v in row.items() if v is not None and k != "raw"}.items() <= parsed.items()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rescued"),
+    [
+        ('"colour": "red"', '{"colour":"red"}'),
+        ('"a": 1, "b": 1.50, "c": true, "d": null, "e": "1", "f": "é\\n"',
+         '{"a":1,"b":1.5,"c":true,"d":null,"e":"1","f":"é\\n"}'),
+        ('"o": {"b": [1, {"x": null}], "a": {}}, "": 0, "a.b": []', '{"o":{"a":{},"b":[1,{"x":null}]},"":0,"a.b":[]}'),
+        ('"IP": "x", "event_date": "y"', '{"IP":"x","event_date":"y"}'),
+        ('"a": 1, "a": 2', '{"a":1,"a":2}'),
+        (r'"rescued": "{\"b\" : 1.50}"', '{"b" : 1.50}'),
+        ('"rescued": "no object"', "no object"),
+        ('"rescued": {"b": 1}', '{"b":1}'),
+        (r'"rescued": "{\"b\": \"1\", \"a\": 1}", "a": 2, "c": 3', '{"b":"1","a":2,"c":3}'),
+        ('"rescued": null, "a": 2', '{"a":2}'),
+    ],
+)  # fmt: skip
+def test_fields_that_are_not_known_are_rescued_with_their_values(
+    spark: SparkSession, fields: str, rescued: str
+) -> None:
+    assert read(spark, f'{{"event_id": "e", {fields}}}') == NOTHING | {"event_id": "e", "rescued": rescued}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +114,7 @@ def test_rows_that_are_not_json_pass_unchanged(spark: SparkSession) -> None:
     schema = f"{', '.join(f'`{f.name}` {f.dataType.simpleString()}' for f in LANDED)}, json string, landed_file string"
     row = landed("p", raw=" x ")
     rows = spark.createDataFrame(
-        [(*(row[n] for n in LANDED.names), None, "a.parquet"), (*[None] * 17, '{"event_id": "j"}', "b.json")], schema
+        [(*(row[n] for n in LANDED.names), None, "a.parquet"), (*[None] * 18, '{"event_id": "j"}', "b.json")], schema
     )
     found = {r.landed_file: r.asDict() for r in landed_rows(rows, "landed_file").collect()}
     assert {n: found["a.parquet"][n] for n in ("event_id", "raw", "status")} == {

@@ -63,7 +63,10 @@ def test_what_landed_is_archived_as_it_came_and_counted(
         landed("e3", status=700),
         unparsed("u1", "garbage"),
     ]
-    json_rows = [landed("e4", status=500, bytes=50), landed("e5", timestamp=T0 - timedelta(days=1))]
+    json_rows = [
+        landed("e4", status=500, bytes=50, rescued='{"colour":"red"}'),
+        landed("e5", timestamp=T0 - timedelta(days=1)),
+    ]
     land_parquet(lake.landing / "a.parquet", parquet_rows)
     land_json(lake.landing / "b.json", [*json_rows, "{nonsense"])
     (lake.landing / "c.parquet").write_bytes(b"not Parquet")
@@ -120,7 +123,7 @@ def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
 ) -> None:
     create_metrics_tables(lake, "app")
     write = metrics.batch_writer(settings, "app")
-    rows = [(f"e{i}", T0, DAY, f"192.0.2.{i}", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", i, T0, "f")
+    rows = [(f"e{i}", T0, DAY, f"192.0.2.{i}", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", i, T0, "f", None)
             for i in range(3)]  # fmt: skip
     batch = spark.createDataFrame(rows, MERGED)
     write(batch, 0)
@@ -142,7 +145,27 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_metrics_tables(lake, "app")
-    row = ("e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f")
+    row = (
+        "e1",
+        T0,
+        DAY,
+        "192.0.2.1",
+        None,
+        "GET",
+        "/",
+        None,
+        "HTTP/1.1",
+        200,
+        10,
+        None,
+        "x",
+        None,
+        "s",
+        0,
+        T0,
+        "f",
+        None,
+    )
     batch = spark.createDataFrame([row], MERGED)
     add = upsert.add_figures
 

@@ -6,6 +6,7 @@ from polars.testing import assert_frame_equal
 
 from producer.addresses import truncated_ips, truncated_ipv6
 
+SCHEMA = dict.fromkeys(("ip", "raw", "rescued"), pl.String())
 IPS = [
     ("192.0.2.77", "192.0.2.0"),
     ("0.0.0.0", "0.0.0.0"),
@@ -27,6 +28,7 @@ RAW = [
     ("x 192.0.2.77, 198.51.100.9:80", "x 192.0.2.0, 198.51.100.0:80"),
     ("2001:db8:1:2::3 - - [17/May/2015:10:05:03 +0000]", "2001:db8:1:: - - [17/May/2015:10:05:03 +0000]"),
     ('{"ip":"2001:db8:1:2::3","b":"::ffff:192.0.2.77"}', '{"ip":"2001:db8:1::","b":"::ffff:192.0.2.0"}'),
+    (r'{"x":"\u0001::1","y":"\ud83d2001:db8:1:2::3"}', r'{"x":"\u0001::","y":"\ud83d2001:db8:1::"}'),
     ("1.2.3.4567 and 1.2.3", "1.2.3.4567 and 1.2.3"),
     ("::", "::"),
     (":" * 100_000, ":" * 100_000),
@@ -37,25 +39,26 @@ RAW = [
 
 @pytest.mark.parametrize(("ip", "expected"), IPS)
 def test_an_address_is_truncated_and_a_host_name_stays(ip: str | None, expected: str | None) -> None:
-    rows = pl.DataFrame({"ip": [ip], "raw": [None]}, schema={"ip": pl.String, "raw": pl.String})
-    assert truncated_ips(rows).to_dicts() == [{"ip": expected, "raw": None}]
+    rows = pl.DataFrame([{"ip": ip}], schema=SCHEMA)
+    assert truncated_ips(rows).to_dicts() == [{"ip": expected, "raw": None, "rescued": None}]
 
 
 def test_many_rows_keep_their_places_and_other_columns() -> None:
     pairs = IPS * 3
-    rows = pl.DataFrame({"ip": [ip for ip, _ in pairs], "raw": [ip for ip, _ in pairs][::-1], "n": range(len(pairs))})
+    ips = [ip for ip, _ in pairs]
+    rows = pl.DataFrame({"ip": ips, "raw": ips[::-1], "rescued": ips[::-1], "n": range(len(pairs))})
     expected = rows.with_columns(pl.Series("ip", [cut for _, cut in pairs]))
-    assert_frame_equal(truncated_ips(rows).drop("raw"), expected.drop("raw"))
+    assert_frame_equal(truncated_ips(rows).drop("raw", "rescued"), expected.drop("raw", "rescued"))
 
 
-@pytest.mark.parametrize(("raw", "expected"), RAW)
-def test_the_text_of_an_unparsed_line_keeps_no_address(raw: str | None, expected: str | None) -> None:
-    rows = pl.DataFrame({"ip": [None], "raw": [raw]}, schema={"ip": pl.String, "raw": pl.String})
-    assert truncated_ips(rows).to_dicts() == [{"ip": None, "raw": expected}]
+@pytest.mark.parametrize(("text", "expected"), RAW)
+def test_an_unparsed_line_and_what_was_rescued_keep_no_address(text: str | None, expected: str | None) -> None:
+    rows = pl.DataFrame([{"raw": text, "rescued": text}], schema=SCHEMA)
+    assert truncated_ips(rows).to_dicts() == [{"ip": None, "raw": expected, "rescued": expected}]
 
 
 def test_no_rows_are_no_rows() -> None:
-    rows = pl.DataFrame(schema={"ip": pl.String, "raw": pl.String})
+    rows = pl.DataFrame(schema=SCHEMA)
     assert_frame_equal(truncated_ips(rows), rows)
 
 

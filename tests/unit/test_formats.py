@@ -15,7 +15,7 @@ FRONT = "192.0.2.1 - - [17/May/2015:10:05:03 +0000]"
 GET = f'{FRONT} "GET / HTTP/1.1" 200 100'
 COMMON: dict[str, Any] = {
     "timestamp": T0, "ip": "192.0.2.1", "user": "-", "method": "GET", "path": "/", "query": None,
-    "protocol": "HTTP/1.1", "status": 200, "bytes": 100, "referer": None, "agent": None, "site": None, "raw": None,
+    "protocol": "HTTP/1.1", "status": 200, "bytes": 100, "referer": None, "agent": None, "site": None, "raw": None, "rescued": None,
 }  # fmt: skip
 
 
@@ -40,7 +40,11 @@ def parsed(lines: list[str], parser: Parser = "combined") -> list[dict[str, Any]
 LINES = {
     "common": (GET, row()),
     "combined": (f'{GET} "http://a/" "curl/8"', row(referer="http://a/", agent="curl/8")),
-    "more fields": (f'{GET} "-" "-" "10.0.0.1" rt=0.1 [x]', row(referer="-", agent="-")),
+    "more fields": (
+        f'{GET} "-" "-" "10.0.0.1" rt=0.1 [\\é\x00]',
+        row(referer="-", agent="-", rescued=r'{"rest":"\"10.0.0.1\" rt=0.1 [\\é\u0000]"}'),
+    ),
+    "a blank after the agent": (f'{GET} "-" "-" ', row(referer="-", agent="-")),
     "empty referer and agent": (f'{GET} "" ""', row(referer="", agent="")),
     "no bytes": (f'{FRONT} "GET / HTTP/1.1" 304 -', row(status=304, bytes=None)),
     "most bytes": (f'{FRONT} "GET / HTTP/1.1" 200 9223372036854775807', row(bytes=2**63 - 1)),
@@ -203,7 +207,8 @@ JSON_LINES = {
             protocol="HTTP/2.0", status=404, bytes=0, referer="r", agent="ua", site="s"),
     ),
     "parts of the request": (
-        entry(request=..., request_method="GET", request_uri="/a?b", server_protocol="HTTP/1.1", args="b"), ENTRY_ROW,
+        entry(request=..., request_method="GET", request_uri="/a?b", server_protocol="HTTP/1.1", args="b"),
+        ENTRY_ROW | {"rescued": '{"args":"b"}'},
     ),
     "empty arguments": (
         entry(request=..., request_method="GET", uri="/a", args="", protocol="HTTP/1.1"), ENTRY_ROW | {"query": None},
@@ -217,13 +222,33 @@ JSON_LINES = {
     "epoch in milliseconds": (entry(time_iso8601=..., timestamp=1431857103000), ENTRY_ROW),
     "epoch in microseconds": (entry(time_iso8601=..., timestamp=1431857103000000), ENTRY_ROW),
     "time without offset": (entry(time_iso8601=..., time="2015-05-17 10:05:03"), ENTRY_ROW),
-    "second time counts": (entry(time_iso8601="-", time_local="17/May/2015:10:05:03 +0000"), ENTRY_ROW),
+    "second time counts": (
+        entry(time_iso8601="-", time_local="17/May/2015:10:05:03 +0000"),
+        ENTRY_ROW | {"rescued": '{"time_iso8601":"-"}'},
+    ),
     "no bytes": (entry(body_bytes_sent="-"), ENTRY_ROW | {"bytes": None}),
     "no status": (entry(status=...), ENTRY_ROW | {"status": None}),
     "null user": (entry(remote_user=None), ENTRY_ROW | {"user": None}),
     "no host": (entry(host="-"), ENTRY_ROW | {"site": None}),
-    "host is an object": (entry(host={"name": "x"}, server_name="www.example.org"), ENTRY_ROW),
-    "unknown keys": (entry(x=[1, {"y": None}]), ENTRY_ROW),
+    "host is an object": (
+        entry(host={"name": "x"}, server_name="www.example.org"), ENTRY_ROW | {"rescued": '{"host":{"name":"x"}}'},
+    ),
+    "unknown keys": (
+        entry(x=[1, {"y": None}], z="é\n", n=None, f=0.25, b=True, i=10**30),
+        ENTRY_ROW | {"rescued": '{"x":[1,{"y":null}],"z":"é\\n","f":0.25,"b":true,"i":1' + 30 * "0" + "}"},
+    ),
+    "a key that is a column's name": (entry(path="/x", raw=1), ENTRY_ROW | {"rescued": '{"path":"/x","raw":1}'}),
+    "what no column took": (
+        entry(msec="1431857103.250", bytes_sent=140, server_name="s", request_uri="/a?b", args="b"),
+        ENTRY_ROW | {
+            "rescued": '{"msec":"1431857103.250","bytes_sent":140,"server_name":"s","request_uri":"/a?b","args":"b"}',
+        },
+    ),
+    "numbers that JSON has not": (
+        entry(a=float("nan"), b="B", c=[float("-inf")]).replace('"B"', "-1e999"),
+        ENTRY_ROW | {"rescued": '{"a":"NaN","b":"-1e999","c":["-Infinity"]}'},
+    ),
+    "half a surrogate in an unknown key": (entry(**{"\ud83d": 1}), ENTRY_ROW | {"rescued": r'{"\ud83d":1}'}),
     "nginx's own escapes": (
         entry(http_user_agent="A", remote_user="U").replace('"A"', r'"a\x22b\\x22\xC3\xA9"').replace('"U"', r'"\x2D"'),
         ENTRY_ROW | {"agent": r"a\x22b\x22\xC3\xA9", "user": r"\x2D"},
@@ -302,7 +327,7 @@ QUOTED = r'"((?:[^"\\]|\\.)*)"'
 SLOW_LINE = re.compile(
     r'([^ \t\n\v\f\r"\0]+) [^ \t\n\v\f\r]+ ([^ \t\n\v\f\r]+) '
     r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\] "
-    rf"{QUOTED} (\d{{3}}) (\d+|-)(?: {QUOTED} {QUOTED}(?: .*)?)?",
+    rf"{QUOTED} (\d{{3}}) (\d+|-)(?: {QUOTED} {QUOTED}(?: (.+)?)?)?",
     re.DOTALL | re.ASCII,
 )
 SLOW_REQUEST = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (.*?)(?: (HTTP/[0-9.]+))?", re.DOTALL)
@@ -314,7 +339,9 @@ def slow_parse(line: str) -> dict[str, Any]:
     match = SLOW_LINE.fullmatch(line)
     if match is None:
         return rejected(line)
-    ip, user, day, month, year, *clock, sign, hours, minutes, request, status, size, referer, agent = match.groups()
+    ip, user, day, month, year, *clock, sign, hours, minutes, request, status, size, referer, agent, rest = (
+        match.groups()
+    )
     try:
         hour, minute, second = map(int, clock)
         local = datetime(int(year), MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC)
@@ -330,6 +357,7 @@ def slow_parse(line: str) -> dict[str, Any]:
     return row(
         timestamp=timestamp, ip=ip, user=user, method=method, path=path, query=query if mark else None,
         protocol=protocol, status=int(status), bytes=None if size == "-" else int(size), referer=referer, agent=agent,
+        rescued=None if rest is None else json.dumps({"rest": rest}, ensure_ascii=False, separators=(",", ":")),
     )  # fmt: skip
 
 
@@ -396,6 +424,7 @@ def test_every_line_is_either_parsed_or_kept_as_it_is(lines: list[str], parser: 
         "agent": unquoted,
         "site": st.none() | st.from_regex(r"\A[a-z0-9.-]+\Z"),
         "raw": st.none(),
+        "rescued": st.none(),
     }),
     st.integers(-14 * 60, 14 * 60),
 )  # fmt: skip
@@ -423,3 +452,11 @@ def test_no_json_is_too_odd(value: object) -> None:
     line = json.dumps(value)
     (found,) = parsed([line], "json")
     assert found["timestamp"] is not None or found == rejected(line)
+
+
+@given(st.dictionaries(any_text.filter(lambda key: f'"{key}"' not in entry()), json_values))
+def test_every_unknown_field_is_rescued_with_its_value(fields: dict[str, Any]) -> None:
+    (found,) = parsed([entry(**fields)], "json")
+    rest = {key: value for key, value in fields.items() if value is not None}
+    assert (found["raw"], found["path"]) == (None, "/a")
+    assert json.loads(found["rescued"] or "{}") == json.loads(json.dumps(rest), parse_constant=str)

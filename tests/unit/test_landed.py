@@ -24,7 +24,7 @@ def test_good_files_are_taken_with_their_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"event_id": ["a"], "colour": ["red"]}, "unknown column 'colour'"),
+        ({"event_id": ["a"], "colour": ["red"]}, "unknown column 'colour', which belongs into 'rescued', as JSON"),
         ({"ip": ["a"]}, "column 'event_id' is missing"),
         ({"event_id": ["a"], "status": [200]}, "column 'status' is int64, expected int32"),
         ({"event_id": ["a"], "status": ["200"]}, "column 'status' is string, expected int32"),

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import SettingsError
-from lakehouse.settings import Settings, load_settings, unpack_settings
+from lakehouse.settings import ENRICHED, Promoted, Settings, load_settings, unpack_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,23 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
             "f.yaml: jobs.x.cron = '61",
         ),
         ({"jobs": {"x": {"cron": "* * * * *", "program": "rm", "command": "merge"}}}, "f.yaml: jobs.x.program = 'rm'"),
+        (
+            {"promoted": {"x": {"field": "a", "colour": 1}}},
+            "f.yaml: promoted.x.colour: unknown key; allowed: field, type",
+        ),
+        (
+            {"promoted": {"x": {"field": "a", "type": "int"}}},
+            "f.yaml: promoted.x.type = 'int': Input should be 'string',",
+        ),
+        ({"promoted": {"x": {}}}, "f.yaml: promoted.x.field"),
+        ({"promoted": {"Status": {"field": "a"}}}, "not a column's name; allowed: small letters, digits and _"),
+        ({"promoted": {"a b": {"field": "a"}}}, "not a column's name"),
+        ({"promoted": {"x`": {"field": "a"}}}, "not a column's name"),
+        ({"promoted": {"browser": {"field": "a"}}}, "delta/ has a column of this name already; choose another"),
+        *(
+            ({"promoted": {"x": {"field": field}}}, "not a field; allowed: its name, or a path such as")
+            for field in ("", "a'b", "$", "$.", "$..a", "$.a[*]", "$.*", "$['a", "$.a b", "$x")
+        ),
         ({"paths": None}, "f.yaml: paths = None"),
         ([], "f.yaml: must be a mapping of groups"),
         ("text", "f.yaml: must be a mapping of groups"),
@@ -63,6 +80,18 @@ def test_a_wrong_setting_is_named_with_file_key_value_and_what_is_allowed(conten
         unpack_settings(content, "f.yaml")
     assert message in str(error.value)
     assert "\x1b" not in str(error.value)
+
+
+def test_no_promoted_column_can_take_the_name_of_one_that_is_there() -> None:
+    from lakehouse.schema import DELTA
+
+    assert set(DELTA.names) == ENRICHED
+
+
+def test_a_promoted_field_is_a_name_or_a_path() -> None:
+    promoted = {"a": {"field": "request time"}, "b": {"field": "$.o['k.l'][0].x", "type": "long"}}
+    found = unpack_settings({"promoted": promoted}, "f.yaml").promoted
+    assert found == {"a": Promoted(field="$['request time']"), "b": Promoted(field="$.o['k.l'][0].x", type="long")}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,79 @@
+"""Delta tables from the outside: columns that they lack, and files that they no longer use."""
+
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import types as T
 
-from lakehouse.schema import DAILY
-from lakehouse.tables import FIGURES_HOURS, create_table, latest_version, tidy
+from consumer.batch import _create_tables, find_change
+from lakehouse.errors import PipelineError
+from lakehouse.lake import METRICS, Lake
+from lakehouse.ledger import Ledger
+from lakehouse.schema import DAILY, DELTA
+from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.tables import FIGURES_HOURS, column_names, create_table, latest_version, table_id, tidy
+
+OLD = T.StructType([T.StructField("event_id", T.StringType()), T.StructField("bytes", T.LongType())])
+NEW = T.StructType([*OLD.fields, T.StructField("seen", T.TimestampType()), T.StructField("rescued", T.StringType())])
+
+
+def make(path: Path, schema: T.StructType) -> None:
+    create_table(path, schema, description="one row per test")
+
+
+def test_columns_that_a_table_lacks_are_added_in_one_commit_and_null_in_its_rows(tmp_path: Path) -> None:
+    make(tmp_path, OLD)
+    write_deltalake(str(tmp_path), pa.table({"event_id": ["e1"], "bytes": [1]}), mode="append")
+    identifier = table_id(tmp_path)
+    make(tmp_path, NEW)
+    row = {"event_id": "e1", "bytes": 1, "seen": None, "rescued": None}
+    assert DeltaTable(str(tmp_path)).to_pyarrow_table().to_pylist() == [row]
+    assert (latest_version(tmp_path), table_id(tmp_path)) == (2, identifier)
+    assert DeltaTable(str(tmp_path)).metadata().description == "one row per test"
+
+
+def test_where_nothing_is_missing_nothing_is_committed(tmp_path: Path) -> None:
+    make(tmp_path, NEW)
+    make(tmp_path, NEW)
+    make(tmp_path, OLD)
+    assert (latest_version(tmp_path), column_names(tmp_path)) == (0, set(NEW.names))
+
+
+def test_several_processes_may_add_the_same_columns_at_once(tmp_path: Path) -> None:
+    make(tmp_path, OLD)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: make(tmp_path, NEW), range(8)))
+    assert (latest_version(tmp_path), column_names(tmp_path)) == (1, set(NEW.names))
+
+
+def test_a_column_of_another_type_is_an_error_that_names_it(tmp_path: Path) -> None:
+    make(tmp_path, OLD)
+    other = T.StructType([T.StructField("bytes", T.StringType())])
+    with pytest.raises(PipelineError, match=r"column 'bytes' is long there, not string; .* python -m cleaner rebuild"):
+        make(tmp_path, other)
+    assert latest_version(tmp_path) == 0
+
+
+def test_batch_metrics_that_lack_a_figure_are_counted_anew_for_all_days(lake: Lake) -> None:
+    make(lake.delta, DELTA)
+    _create_tables(lake)
+    ledger = Ledger(lake.ledger)
+    with ledger.run("batch") as run:
+        run.figures |= {"delta_id": table_id(lake.delta), "delta_version": 0}
+    assert find_change(lake, ledger) is None
+    fewer = T.StructType(SCHEMAS["ip"].fields[:-1])
+    create_table(lake.metrics("batch", "ip"), fewer, description="x", is_replaced=True)
+    change = find_change(lake, ledger)
+    assert change is not None
+    assert change.days is None
+    _create_tables(lake)
+    assert [column_names(lake.metrics("batch", grain)) for grain in METRICS] == [
+        set(SCHEMAS[grain].names) for grain in METRICS
+    ]
 
 
 def test_what_a_table_no_longer_uses_goes_by_its_age_and_the_checksums_with_it(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""``delta/`` made anew from ``merged/``, which it is derived from. I/O."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lakehouse.ledger import Ledger
+from lakehouse.locks import lock
+from lakehouse.settings import Settings
+from lakehouse.tables import is_table, table_facts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JOB = "rebuild"
+
+log = logging.getLogger("cleaner.rebuild")
+
+
+def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
+    """Replace ``delta/`` by all of ``merged/``, enriched by today's settings: in one commit, so that it is there all the time.
+
+    Shares its lock with the merge: the two wait for each other.
+
+    :param session: makes the Spark session; not called when nothing has been merged yet.
+    """
+    lake, ledger = settings.lake, Ledger(settings.lake.ledger)
+    with lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
+        if not is_table(lake.merged):
+            log.info("nothing to do: nothing has been merged yet")
+            return
+        from cleaner.enrich import enriched
+
+        merged = session().read.format("delta").load(str(lake.merged))
+        rows = merged.transform(enriched, settings.promoted)
+        # A day in one file, in time order.
+        days = rows.repartition("event_date").sortWithinPartitions("event_date", "timestamp")
+        writer = days.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.partitionBy("event_date").save(str(lake.delta))
+        facts = table_facts(lake.delta)
+        run.figures |= {"rows": 0 if facts is None else facts.rows}
+        log.info("delta/ made anew from merged/: %d rows", run.figures["rows"])

@@ -54,15 +54,25 @@ def _time(text: Column) -> Column:
 
 
 def _rest() -> Column:
-    """``rescued`` and the fields that LANDED does not know, as one object; null if there is none or they are none."""
+    """``rescued`` and the fields that LANDED does not know, as one object; null if there is none or they are none.
+
+    Neither if one of them would vanish: they have a name in common, or ``rescued`` has one twice.
+    """
     own = F.col("line.rescued")
-    own_fields = F.when(_is_one_value(own), F.from_json(own, _ANY_FIELDS))
+    own_fields = F.when(_is_one_value(own) & ~_has_twins(own), F.from_json(own, _ANY_FIELDS))
     unknown = F.map_filter(F.from_json("json", _ANY_FIELDS), lambda name, _: ~name.isin(LANDED.names))
     return (
         F.when(~_has_unknown(), own)
         .when(own.isNull(), F.to_json(unknown))
-        .otherwise(F.to_json(F.map_concat(own_fields, unknown)))
+        .when(
+            ~F.arrays_overlap(F.map_keys(own_fields), F.map_keys(unknown)), F.to_json(F.map_concat(own_fields, unknown))
+        )
     )
+
+
+def _has_twins(text: Column) -> Column:
+    keys = F.json_object_keys(text)
+    return F.size(F.array_distinct(keys)) < F.size(keys)
 
 
 def _has_unknown() -> Column:
@@ -72,9 +82,8 @@ def _has_unknown() -> Column:
 
 def _is_broken() -> Column:
     """Not one JSON object, a field of another type, or one that would be lost: there twice, or not to be rescued."""
-    keys = F.json_object_keys("json")
-    is_object = keys.isNotNull() & F.col("line").isNotNull()
-    is_lost = (F.size(F.array_distinct(keys)) < F.size(keys)) | (_has_unknown() & F.col("rest").isNull())
+    is_object = F.json_object_keys("json").isNotNull() & F.col("line").isNotNull()
+    is_lost = _has_twins(F.col("json")) | (_has_unknown() & F.col("rest").isNull())
     has_wrong_type = F.col(f"line.{_CORRUPT}").isNotNull()
     for name in _TIMES:
         time = F.col(f"line.{name}")

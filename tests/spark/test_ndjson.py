@@ -61,6 +61,9 @@ def test_fields_may_be_left_out(spark: SparkSession) -> None:
         ('{"event_id": "e"}} trailing', {"event_id": "e"}),
         ('{"event_id": "e"}]} trailing', {"event_id": "e"}),
         ('\ufeff{"event_id": "e"}', {"event_id": "e"}),
+        ('{"event_id": "e", "a": 1, "a": 2}', {"event_id": "e"}),
+        (r'{"event_id": "e", "rescued": "{\"a\": 1}", "a": 2}', {"event_id": "e"}),
+        (r'{"event_id": "e", "rescued": "{\"b\": 1, \"b\": 2}", "a": 2}', {"event_id": "e"}),
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_landed_row_has_itself_as_raw(spark: SparkSession, line: str, parsed: dict[str, Any]) -> None:
@@ -77,11 +80,10 @@ def test_a_line_that_is_no_landed_row_has_itself_as_raw(spark: SparkSession, lin
          '{"a":1,"b":1.5,"c":true,"d":null,"e":"1","f":"é\\n"}'),
         ('"o": {"b": [1, {"x": null}], "a": {}}, "": 0, "a.b": []', '{"o":{"a":{},"b":[1,{"x":null}]},"":0,"a.b":[]}'),
         ('"IP": "x", "event_date": "y"', '{"IP":"x","event_date":"y"}'),
-        ('"a": 1, "a": 2', '{"a":1,"a":2}'),
         (r'"rescued": "{\"b\" : 1.50}"', '{"b" : 1.50}'),
         ('"rescued": "no object"', "no object"),
         ('"rescued": {"b": 1}', '{"b":1}'),
-        (r'"rescued": "{\"b\": \"1\", \"a\": 1}", "a": 2, "c": 3', '{"b":"1","a":2,"c":3}'),
+        (r'"rescued": "{\"b\": \"1\", \"a\": 1}", "c": 3', '{"b":"1","a":1,"c":3}'),
         ('"rescued": null, "a": 2', '{"a":2}'),
     ],
 )  # fmt: skip

@@ -40,7 +40,7 @@ FIRST_SCHEMAS = [
     (delta_lake, "LANDED", FIRST_LANDED),
     (landing, "LANDED", FIRST_LANDED),
     (ndjson, "LANDED", FIRST_LANDED),
-    (landed_source, "SOURCE", (*FIRST_LANDED, "json", "landed_file")),
+    (landed_source, "SOURCE", (*FIRST_LANDED, "json", "landed_file", "arrived_at")),
     (archive, "ARCHIVED", (*FIRST_LANDED, "landed_file", "archived_at")),
     (delta_lake, "MERGED", FIRST_MERGED),
     (enrich, "DELTA", (*FIRST_MERGED, "browser", "os", "device", "is_bot", "status_class")),

@@ -57,7 +57,7 @@ def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...
 
 
 def test_a_field_is_null_where_it_is_of_another_type(settings: Settings, spark: SparkSession) -> None:
-    promoted = with_promoted(settings, **{name: {"field": "x", "type": name} for name in TYPES}).promoted
+    promoted = with_promoted(settings, **{f"as_{name}": {"field": "x", "type": name} for name in TYPES}).promoted
     rescued = [(json.dumps({"x": value}),) for value, *_ in VALUES]
     found = spark.createDataFrame(rescued, "rescued string").select(*promoted_columns(promoted)).collect()
     assert [tuple(map(_utc, row)) for row in found] == [tuple(expected) for _, *expected in VALUES]

@@ -39,7 +39,7 @@ test: $(READY) ## the tests: unit, spark and streaming
 	$(PYTHON) -m pytest -m 'not e2e and not long'
 
 faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or so; SEED=N runs a seed again, or on
-	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults
+	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults tests/spark/test_replay.py
 
 e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
 	$(PYTHON) -m pytest -m e2e tests/e2e

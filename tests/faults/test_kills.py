@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("SEED") or 1)  # "make faults" takes another one each time
 AGAIN = f"SEED={SEED} make faults runs it again"
-JOB_KILLS, PRODUCER_KILLS = 130, 200
+JOB_KILLS, PRODUCER_KILLS = 104, 200
 KILLS_A_ROUND = 26
 
 log = logging.getLogger("faults")

@@ -1,8 +1,7 @@
 """A lake of the first release: its tables, archive and checkpoints are gone on with, and nothing is made anew."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -24,6 +23,7 @@ from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
 from lakehouse.tables import column_names, latest_version, table_id
 from tests.builders import LANDED_DEFAULTS, T0, land_json, land_parquet, landed, unparsed
+from tests.tables import rows, utc
 
 DAY, NEXT = date(2024, 5, 17), date(2024, 5, 18)
 TOMORROW = T0 + timedelta(days=1)
@@ -60,16 +60,6 @@ def first_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
     register_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]  # Spark's Python workers get it as it is here
     yield monkeypatch
     unregister_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]
-
-
-def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...]]:
-    """The table's rows, sorted; times in UTC."""
-    found = spark.read.format("delta").load(str(table)).select(*columns).collect()
-    return sorted((tuple(_utc(v) for v in row) for row in found), key=repr)
-
-
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def run(settings: Settings, spark: SparkSession) -> None:
@@ -129,7 +119,7 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     ]
     columns = (*LANDED_DEFAULTS, "landed_file")
     found = spark.read.schema(ARCHIVED).parquet(str(lake.logs)).select(*columns).collect()
-    assert sorted((tuple(_utc(value) for value in row) for row in found), key=repr) == sorted(
+    assert sorted((tuple(utc(value) for value in row) for row in found), key=repr) == sorted(
         (tuple(row[name] for name in columns) for row in archived), key=repr
     )
     daily = [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0), (NEXT, 1, 1, 1, 100, 0, 0, 0, TOMORROW, TOMORROW)]

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -19,6 +17,7 @@ from lakehouse.ledger import Ledger
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import column_names, latest_version, table_id
 from tests.builders import T0, land_parquet, landed
+from tests.tables import rows, utc
 
 VALUES = [
     # value, as string, long, double, boolean, timestamp
@@ -48,19 +47,11 @@ def with_promoted(settings: Settings, **promoted: dict[str, str]) -> Settings:
     return unpack_settings(settings.model_dump(mode="json") | {"promoted": promoted}, "test")
 
 
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
-
-
-def rows(spark: SparkSession, table: Path, *columns: str) -> list[tuple[Any, ...]]:
-    return sorted(map(tuple, spark.read.format("delta").load(str(table)).select(*columns).collect()), key=repr)
-
-
 def test_a_field_is_null_where_it_is_of_another_type(settings: Settings, spark: SparkSession) -> None:
     promoted = with_promoted(settings, **{f"as_{name}": {"field": "x", "type": name} for name in TYPES}).promoted
     rescued = [(json.dumps({"x": value}),) for value, *_ in VALUES]
     found = spark.createDataFrame(rescued, "rescued string").select(*promoted_columns(promoted)).collect()
-    assert [tuple(map(_utc, row)) for row in found] == [tuple(expected) for _, *expected in VALUES]
+    assert [tuple(map(utc, row)) for row in found] == [tuple(expected) for _, *expected in VALUES]
 
 
 def test_a_field_is_found_by_its_name_or_path_and_null_where_there_is_none(

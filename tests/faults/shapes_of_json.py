@@ -67,7 +67,7 @@ JSON = [
           merged(1, rescued='{"colour":"red"}')),
     Shape("json-extra-nested", "Such a field with an object in it, and one that is null.",
           ndjson(line(1)[:-1] + ', "paint": {"colours": ["red", {"x": 1.50}]}, "none": null}'),
-          merged(1, rescued='{"none":null,"paint":{"colours":["red",{"x":1.5}]}}')),
+          merged(1, rescued='{"paint":{"colours":["red",{"x":1.5}]},"none":null}')),
     Shape("json-extra-beside-rescued", "Such a field beside a line's own rescued ones: all are kept.",
           ndjson(line(1, rescued='{"a":1}')[:-1] + ', "colour": "red"}'), merged(1, rescued='{"a":1,"colour":"red"}')),
     Shape("json-extra-beside-no-object", "Such a field beside a rescued that is no object: neither may vanish.",

@@ -197,7 +197,10 @@ SOURCES = sorted(
 
 # Everything that is put into the text of a query, by file: tables' paths, ranges of time, days, names of columns.
 PARTS_OF_QUERIES = {
-    "cleaner/delta_lake.py": {"table(path)", "' AND '.join(conditions)"},
+    # The columns are the schema's, and the names of promoted ones, which the settings restrict to letters, digits and _.
+    "cleaner/delta_lake.py": {
+        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))",
+    },
     "cleaner/replay_rows.py": {"table(quarantine)"},
     "cleaner/maintain.py": {"table(path)", "where", "order"},
     "consumer/components/upsert.py": {

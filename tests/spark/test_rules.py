@@ -119,7 +119,7 @@ any_row = st.fixed_dictionaries(
         "event_id": st.one_of(st.none(), st.text("abc", max_size=3)), "timestamp": times, "ingested_at": times,
         "status": st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
         "bytes": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), "source_offset": st.integers(0, 9),
-        **dict.fromkeys(("ip", "user", "method", "path", "query", "protocol", "referer", "agent", "site", "source", "raw"), texts),
+        **dict.fromkeys(("ip", "user", "method", "path", "query", "protocol", "referer", "agent", "site", "source", "raw", "rescued"), texts),
     }
 )  # fmt: skip
 

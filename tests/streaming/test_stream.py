@@ -188,7 +188,27 @@ def test_what_older_batches_left_in_the_tables_goes_with_its_age(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
     create_metrics_tables(lake, "app")
-    row = ("e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f")
+    row = (
+        "e1",
+        T0,
+        DAY,
+        "192.0.2.1",
+        None,
+        "GET",
+        "/",
+        None,
+        "HTTP/1.1",
+        200,
+        10,
+        None,
+        "x",
+        None,
+        "s",
+        0,
+        T0,
+        "f",
+        None,
+    )
     batch = spark.createDataFrame([row], MERGED)
     tables = [lake.metrics("streaming", grain) for grain in METRICS]
     for table in tables:  # the note of a removed file would keep it for its hour

@@ -26,7 +26,7 @@ logs: ## what the containers say, until Ctrl-C
 setup: $(READY) ## .venv with pinned packages, Java 17+ if none is there, Delta's JARs; again only when these change
 	@echo 'Ready: .venv has all that the pipeline needs.'
 
-$(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/install_jars.py
+$(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/install_jars.py scripts/archive_classes.py
 	@scripts/setup.sh $@
 
 demo: $(READY) ## the whole pipeline for about two minutes, then its report; LOGS="FILE..." runs it on your own logs

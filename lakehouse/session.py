@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyspark
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
@@ -49,6 +50,9 @@ STATIC_CONF = {
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",
 }
+# The classes that Spark loads, archived at set-up. A JVM of another version goes without, and says nothing.
+CLASS_ARCHIVE = Path(pyspark.__file__).parent / "spark-classes.jsa"
+FROM_ARCHIVE = ("-Xlog:cds*=off", f'"-XX:SharedArchiveFile={CLASS_ARCHIVE}"')
 # Without the second compiler a JVM reserves 48 MB for compiled code; when these are full it compiles no more, or dies.
 FIRST_COMPILER_ONLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 
@@ -93,14 +97,9 @@ def spark_session(
     # A JVM opens no file whose name its locale cannot spell, and in the plain C locale that is any with an accent.
     os.environ["LC_ALL"] = "C.UTF-8"
     builder = SparkSession.builder.appName(app_name).master(spark.master)
-    options = []
-    if spark.master.startswith("local"):
-        options += ["-XX:+UseSerialGC", *(FIRST_COMPILER_ONLY if is_short else ())]
-    if LOG4J.exists():
-        options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
     conf = STATIC_CONF | {
         "spark.driver.memory": spark.driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(options),
+        "spark.driver.extraJavaOptions": " ".join(_java_options(is_local=spark.master.startswith("local"), is_short=is_short)),
     } | conf  # fmt: skip
     if spark.master.startswith("local"):
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
@@ -110,6 +109,15 @@ def spark_session(
         return builder.getOrCreate()
     except Exception as error:
         raise EngineError(f"Spark did not start on {spark.master}: {error}") from error
+
+
+def _java_options(*, is_local: bool, is_short: bool) -> list[str]:
+    options = list(FROM_ARCHIVE) if CLASS_ARCHIVE.exists() else []
+    if is_local:
+        options += ["-XX:+UseSerialGC", *(FIRST_COMPILER_ONLY if is_short else ())]
+    if LOG4J.exists():
+        options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
+    return options
 
 
 def _remote_session(remote: str, conf: dict[str, str]) -> SparkSession:
@@ -140,8 +148,6 @@ def _require_java() -> None:
 
 
 def _require_delta_jars() -> None:
-    import pyspark
-
     jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
     if not any(jars.glob("*delta-spark*.jar")):
         raise EngineError(f"Delta's JARs are not in {jars}; install them with: make setup")

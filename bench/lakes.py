@@ -77,6 +77,13 @@ def copy(lake: BenchLake, folder: Path) -> BenchLake:
     return copied
 
 
+def moved(lake: BenchLake, folder: Path) -> BenchLake:
+    """The lake in another place."""
+    lake.folder.rename(folder)
+    _write_conf(BenchLake(folder))
+    return BenchLake(folder)
+
+
 def with_history(folder: Path, rows: int, *, days: int = DAYS) -> BenchLake:
     """A lake with ``rows`` requests in ``merged/`` and ``delta/``, as the merge and a night's maintenance leave them.
 
@@ -146,7 +153,9 @@ def _last_rows(lake: BenchLake, count: int) -> pl.DataFrame:
     """The last rows of history as they once landed."""
     merged = pl.scan_delta(str(lake.settings.lake.merged)).filter(pl.col("event_date") == NOON.date())
     found = merged.sort("timestamp", "event_id").tail(count).collect()
-    return found.with_columns(raw=pl.lit(None, pl.String)).select(pl.col(name).cast(kind) for name, kind in LANDED.items())
+    return found.with_columns(raw=pl.lit(None, pl.String)).select(
+        pl.col(name).cast(kind) for name, kind in LANDED.items()
+    )
 
 
 def _pieces(rows: int, days: int) -> Iterator[pl.DataFrame]:
@@ -180,7 +189,10 @@ def _agents() -> pl.DataFrame:
     names = [*pools(SEED).agents.unique(maintain_order=True).to_list(), None]
     parsed = [parse_agent(name) for name in names]
     return pl.DataFrame(
-        {"agent": names, **{kind: [getattr(p, kind) for p in parsed] for kind in ("browser", "os", "device", "is_bot")}},
+        {
+            "agent": names,
+            **{kind: [getattr(p, kind) for p in parsed] for kind in ("browser", "os", "device", "is_bot")},
+        },
         schema_overrides={"browser": pl.String, "os": pl.String, "device": pl.String, "is_bot": pl.Boolean},
     )
 
@@ -191,7 +203,9 @@ def _write_conf(lake: BenchLake) -> None:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    is_data = source.endswith(".parquet") and not {"_delta_log", "_checkpoints", "logs_to_merge"} & set(Path(source).parts)
+    is_data = source.endswith(".parquet") and not {"_delta_log", "_checkpoints", "logs_to_merge"} & set(
+        Path(source).parts
+    )
     if is_data:
         os.link(source, target)
     else:

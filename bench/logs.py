@@ -25,7 +25,9 @@ def write_log(path: Path, rows: int, *, seed: int = 1) -> Path:
 
 def text(requests: pl.DataFrame) -> bytes:
     """Requests as lines of a Combined log."""
-    target = pl.concat_str("path", pl.when(pl.col("query").is_not_null()).then(pl.concat_str(pl.lit("?"), "query")).otherwise(pl.lit("")))
+    target = pl.concat_str(
+        "path", pl.when(pl.col("query").is_not_null()).then(pl.concat_str(pl.lit("?"), "query")).otherwise(pl.lit(""))
+    )
     lines = requests.select(
         pl.format(
             '{} - {} [{}] "{} {} {}" {} {} "{}" "{}"\n',

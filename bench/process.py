@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from lakehouse.errors import PipelineError
 
@@ -127,6 +128,14 @@ class Program:
             self._watcher.send_signal(signal.SIGTERM)
         return self.wait(seconds)
 
+    def require_running(self) -> None:
+        """See that it goes on.
+
+        :raises BenchError: it has ended; has the end of what it printed.
+        """
+        if not self.is_running:
+            raise BenchError(f"{self._shown} has ended too early: {self.told()}")
+
     def told(self) -> str:
         """The end of what it printed."""
         return self.log.read_text(encoding="utf-8", errors="replace")[-TAIL_CHARACTERS:].strip()
@@ -148,12 +157,11 @@ def run(command: Sequence[str | Path], log: Path, *, environment: Mapping[str, s
     return used
 
 
-def usage(content: Mapping[str, object]) -> Usage:
+def usage(content: Mapping[str, Any]) -> Usage:
     """What the watcher wrote down."""
-    plain = dict(content)
-    raw: list[tuple[float, int, float]] = plain.pop("samples")  # type: ignore[assignment]
-    largest = plain.pop("largest_process_bytes")
-    samples = [Sample(at, used / MEGABYTE, seconds) for at, used, seconds in raw]
+    samples = [Sample(at, used / MEGABYTE, seconds) for at, used, seconds in content["samples"]]
     # A process that is over before it is looked at has left its own peak.
-    peak = max([sample.megabytes for sample in samples], default=0.0) or float(str(largest)) / MEGABYTE
-    return Usage(**plain, peak_megabytes=peak, samples=samples)  # type: ignore[arg-type]
+    largest = content["largest_process_bytes"] / MEGABYTE
+    plain = {name: value for name, value in content.items() if name not in ("samples", "largest_process_bytes")}
+    peak = max((sample.megabytes for sample in samples), default=0.0) or largest
+    return Usage(**plain, peak_megabytes=peak, samples=samples)

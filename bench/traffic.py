@@ -71,7 +71,9 @@ def blocks(rows: int, begin: datetime, end: datetime, *, seed: int) -> Iterator[
     """
     for number, first in enumerate(range(0, rows, BLOCK_ROWS)):
         count = min(BLOCK_ROWS, rows - first)
-        yield _block(count, _times(first, count, rows, begin, end), pools(seed), np.random.default_rng([seed, 1, number]))
+        yield _block(
+            count, _times(first, count, rows, begin, end), pools(seed), np.random.default_rng([seed, 1, number])
+        )
 
 
 def _times(first: int, count: int, rows: int, begin: datetime, end: datetime) -> pl.Series:
@@ -83,7 +85,9 @@ def _times(first: int, count: int, rows: int, begin: datetime, end: datetime) ->
 
 def _block(count: int, times: pl.Series, drawn: Pools, rng: np.random.Generator) -> pl.DataFrame:
     def some(values: pl.Series, share: float) -> pl.Series:
-        return values.zip_with(pl.Series(rng.random(count) < share), pl.Series([None], dtype=values.dtype).new_from_index(0, count))
+        return values.zip_with(
+            pl.Series(rng.random(count) < share), pl.Series([None], dtype=values.dtype).new_from_index(0, count)
+        )
 
     statuses = pl.Series("status", STATUSES, dtype=pl.Int32).gather(_choice(rng, STATUS_SHARES, count))
     sizes = pl.Series("bytes", (MEDIAN_BYTES * np.exp(BYTES_SPREAD * rng.standard_normal(count))).astype(np.int64))
@@ -154,5 +158,7 @@ def _agents(rng: np.random.Generator) -> list[str]:
         elif number % 5 == 4:
             found.append(f"Mozilla/5.0 ({platform}; rv:{version}.0) Gecko/20100101 Firefox/{version}.0")
         else:
-            found.append(f"Mozilla/5.0 ({platform}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{build} Safari/537.36")
+            found.append(
+                f"Mozilla/5.0 ({platform}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{build} Safari/537.36"
+            )
     return found

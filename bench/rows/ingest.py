@@ -52,7 +52,15 @@ def _goaccess(bench: Bench, lines: int) -> Subject:
 
     def measured(folder: Path) -> Run:
         report = folder / "report.json"
-        words: list[str | Path] = ["goaccess", log, "--no-global-config", "--log-format=COMBINED", "--no-progress", "-o", report]
+        words: list[str | Path] = [
+            "goaccess",
+            log,
+            "--no-global-config",
+            "--log-format=COMBINED",
+            "--no-progress",
+            "-o",
+            report,
+        ]
         used = run(words, folder / "output.txt")
         general = json.loads(report.read_text(encoding="utf-8"))["general"]
         void = wrong(requests=(general["total_requests"], lines), failed=(general["failed_requests"], 0))

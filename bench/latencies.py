@@ -32,7 +32,7 @@ def latencies(landed: Sequence[Moment], counted: Mapping[str, Sequence[Moment]])
 def percentiles(landed: Sequence[Moment], seconds: Sequence[float], shares: Sequence[int]) -> dict[int, float]:
     """Percentiles over the rows: each row waits as long as its file."""
     by_row = np.repeat(np.asarray(seconds), [file.rows for file in landed])
-    return {share: float(np.percentile(by_row, share, method="higher")) for share in shares}
+    return {share: float(np.percentile(by_row, share, method="inverted_cdf")) for share in shares}
 
 
 def _reached(commits: Sequence[Moment], due: int) -> float:

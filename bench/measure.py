@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.process import BenchError, Usage
+from bench.errors import BenchError
+from bench.process import Usage
 from bench.results import Case, Run
 
 Say = Callable[[str], None]

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.process import BenchError
+from bench.errors import BenchError
 from bench.results import OURS, Case, RowResult, ratio
 from bench.table import ROWS
 
 BEGIN, END = "<!-- figures: made by python -m bench page -->", "<!-- end of figures -->"
+PICTURE = "pictures/benchmarks.svg"
 HEAD = (
     "| who | work | wall, s | core-seconds | peak, MB | more | beside ours |\n"
     "| --- | --- | ---: | ---: | ---: | --- | --- |"
@@ -24,7 +25,8 @@ def write_page(page: Path, rows: Mapping[str, RowResult]) -> None:
         _, after = rest.split(END)
     except (FileNotFoundError, ValueError):
         raise BenchError(f"{page}: must have a line {BEGIN} and below it a line {END}") from None
-    page.write_text(f"{before}{BEGIN}\n\n{rendered(rows)}\n{END}{after}", encoding="utf-8")
+    content = f"![The rows of the table as bars]({PICTURE})\n\n{rendered(rows)}"
+    page.write_text(f"{before}{BEGIN}\n\n{content}\n{END}{after}", encoding="utf-8")
 
 
 def rendered(rows: Mapping[str, RowResult]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.process import BenchError
+from bench.errors import BenchError
 from bench.results import OURS, RowResult
 from bench.table import ROWS
 

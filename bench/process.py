@@ -11,16 +11,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lakehouse.errors import PipelineError
+import psutil
+
+from bench.errors import BenchError
 
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 1_000_000
 STOP_SECONDS = 150.0
 TAIL_CHARACTERS = 2_000
-
-
-class BenchError(PipelineError):
-    """Something that a measurement needs is missing, or did not work; says what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,8 @@ class Program:
             try:
                 self._watcher.wait(STOP_SECONDS)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                os.killpg(self._watcher.pid, signal.SIGKILL)
+                for process in psutil.Process(self._watcher.pid).children(recursive=True):
+                    process.kill()  # the watcher then ends by itself
 
     @property
     def is_running(self) -> bool:

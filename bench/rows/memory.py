@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.errors import BenchError
 from bench.lakes import BenchLake, new_lake
 from bench.measure import Bench, Subject, wait_until
-from bench.process import BenchError, Usage
+from bench.process import Usage
 from bench.programs import pipeline, start
 from bench.results import OURS, Case, Run
 from lakehouse.ledger import Ledger

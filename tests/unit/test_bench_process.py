@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.process import MEGABYTE, BenchError, Program, run
+from bench.errors import BenchError
+from bench.process import MEGABYTE, Program, run
 
 BURN = "import time; end = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"
 

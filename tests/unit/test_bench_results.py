@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import BenchError
 from bench.page import BEGIN, END, write_page
-from bench.process import BenchError
 from bench.results import OURS, Case, RowResult, Run, ratio, read_results, write_results
 
 MACHINE = {"processor": "some", "cores": "2", "memory": "4.0 GiB", "kernel": "6.1", "Python": "3.11.2"}

@@ -11,6 +11,7 @@ from bench.process import Usage
 from bench.results import Case, Run
 
 Say = Callable[[str], None]
+SHOWN_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Bench:
         try:
             run = subject.measured(folder)
         except BenchError as error:  # said, and the other subjects go on
-            run = Run(0.0, 0.0, 0.0, void=str(error))
+            run = Run(0.0, 0.0, 0.0, void=" ".join(str(error).split())[-SHOWN_CHARACTERS:])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         figures = "".join(f", {value:,.4g} {name}" for name, value in run.figures.items())

@@ -37,7 +37,7 @@ class Usage:
     :param wall_seconds: from its start until it had ended itself.
     :param all_seconds: until the last of its processes had ended.
     :param processor_seconds: of all its processes, user and system.
-    :param peak_megabytes: the most that all its processes had together (PSS, sampled).
+    :param peak_megabytes: the most that all its processes had together (PSS, sampled), or one of them by itself (RSS).
     """
 
     started_at: float
@@ -159,8 +159,8 @@ def run(command: Sequence[str | Path], log: Path, *, environment: Mapping[str, s
 def usage(content: Mapping[str, Any]) -> Usage:
     """What the watcher wrote down."""
     samples = [Sample(at, used / MEGABYTE, seconds) for at, used, seconds in content["samples"]]
-    # A process that is over before it is looked at has left its own peak.
+    # What comes and goes between two looks, the kernel knows of each process by itself.
     largest = content["largest_process_bytes"] / MEGABYTE
     plain = {name: value for name, value in content.items() if name not in ("samples", "largest_process_bytes")}
-    peak = max((sample.megabytes for sample in samples), default=0.0) or largest
+    peak = max([largest, *(sample.megabytes for sample in samples)])
     return Usage(**plain, peak_megabytes=peak, samples=samples)

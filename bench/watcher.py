@@ -12,14 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-QUICK_SECONDS, QUICK_INTERVAL, INTERVAL = 2.0, 0.05, 0.2
+# To look costs a few milliseconds of another core.
+QUICK_SECONDS, QUICK_INTERVAL, INTERVAL = 2.0, 0.05, 0.5
 # What a command leaves running when it has ended is given so long to end by itself.
 LINGER_SECONDS = 20.0
 STOP_SECONDS = 120.0
@@ -34,6 +35,7 @@ class Watcher:
         self.reaped_seconds = 0.0
         self.largest_process = 0
         self.stop_by: float | None = None
+        self.known: set[int] = set()
 
     def run(self) -> dict[str, Any]:
         """Run it to the end of all its processes. SIGTERM is passed on to the command."""
@@ -98,22 +100,21 @@ class Watcher:
             process.kill()
 
     def _sample(self) -> None:
-        """Memory of the whole tree together, and its processor time so far."""
-        used, seconds = 0, self.reaped_seconds
-        for memory, processor_seconds in _alive():
-            used += memory
-            seconds += processor_seconds
+        """Memory of the whole tree together, and its processor time so far.
+
+        A process counts from the second look on: between fork and exec it is seen with its parent's memory as its own.
+        """
+        used, seconds, pids = 0, self.reaped_seconds, set()
+        for process in psutil.Process().children(recursive=True):
+            try:
+                with process.oneshot():
+                    seconds += sum(process.cpu_times()[:4])  # its collected children's too
+                    used += proportional_bytes(process) if process.pid in self.known else 0
+            except psutil.Error:  # it has just ended
+                continue
+            pids.add(process.pid)
+        self.known = pids
         self.samples.append((time.time(), used, round(seconds, 2)))
-
-
-def _alive() -> Iterator[tuple[int, float]]:
-    """Bytes and processor seconds, those of collected children with them, of each process below this one."""
-    for process in psutil.Process().children(recursive=True):
-        try:
-            with process.oneshot():
-                yield proportional_bytes(process), sum(process.cpu_times()[:4])
-        except psutil.Error:  # it has just ended
-            continue
 
 
 def proportional_bytes(process: psutil.Process) -> int:

@@ -47,7 +47,7 @@ def _subject(name: str, seconds: int, started: Callable[[BenchLake], Program]) -
         shares = percentiles([file for file, _ in loaded], [wait for _, wait in loaded], (50, 95, 99, 100))
         rows, loaded_rows = landed_rows(lake), sum(file.rows for file, _ in loaded)
         figures = {f"p{share} s" if share < 100 else "most s": value for share, value in shares.items()}
-        figures |= {"busy cores": used.processor_share(begin, end), "events/s": loaded_rows / (end - begin)}
+        figures |= {"busy cores": used.processor_share(begin, end), "events/s": loaded_rows / seconds}
         return run_of(used, wrong(counted=(counted_rows(lake), rows)), **figures)
 
     return Subject(name, f"{RATE:,} events/s for {seconds} s", measured)

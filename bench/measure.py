@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.process import Usage
 from bench.results import Case, Run
+from lakehouse.errors import PipelineError
 
 Say = Callable[[str], None]
 SHOWN_CHARACTERS = 400
@@ -65,7 +66,7 @@ class Bench:
         folder.mkdir(parents=True)
         try:
             run = subject.measured(folder)
-        except BenchError as error:  # said, and the other subjects go on
+        except PipelineError as error:  # said, and the other subjects go on
             run = Run(0.0, 0.0, 0.0, void=" ".join(str(error).split())[-SHOWN_CHARACTERS:])
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from bench.lakes import BenchLake
 from bench.latencies import Moment
 from lakehouse.lake import METRICS, waiting_files
-from lakehouse.tables import is_table, latest_version
+from lakehouse.tables import latest_version
 
 
 def landed(lake: BenchLake) -> list[Moment]:
@@ -30,7 +30,7 @@ def counted(lake: BenchLake) -> dict[str, list[Moment]]:
 def counted_rows(lake: BenchLake) -> int:
     """How many requests every streaming table has counted by now."""
     paths = [lake.settings.lake.metrics("streaming", grain) for grain in METRICS]
-    return min(_requests(path, None) if is_table(path) else 0 for path in paths)
+    return min(_requests(path, None) if latest_version(path) >= 0 else 0 for path in paths)
 
 
 def streamed_figures(lake: BenchLake) -> dict[str, pl.DataFrame]:

@@ -55,10 +55,11 @@ def _case(case: Case, ours: Case | None) -> str:
 
 
 def _ours_of(cases: Iterable[Case], case: Case) -> Case | None:
-    """Our case of the same size, for a peer's."""
+    """Our case of the same work, for a peer's: a word on how ("DuckDB, all days") must be the same too."""
     if case.subject.startswith(OURS):
         return None
-    return next((c for c in cases if c.subject.startswith(OURS) and c.size == case.size), None)
+    _, comma, how = case.subject.partition(", ")
+    return next((c for c in cases if c.subject == f"{OURS}{comma}{how}" and c.size == case.size), None)
 
 
 def _spread(case: Case, figure: str) -> str:

@@ -53,7 +53,7 @@ def wrong_tables(lake: BenchLake, rows: int, *names: str) -> str | None:
         checks[f"rows of {name}/"] = (facts.rows if facts else None, rows)
         since = f"event_date = DATE '{NOON.date()}'"
         doubled = query(path, f"SELECT count(*) - count(DISTINCT event_id) FROM t WHERE {since}")
-        checks[f"doubled rows of {name}/"] = (doubled[0][0], 0)
+        checks[f"doubled rows of {name}/"] = (doubled[0][0] if doubled else None, 0)
     return wrong(**checks)
 
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.lakes import DAYS, NOON, copy, minute, with_history
+from bench.lakes import DAYS, NOON, copy, minute, new_lake, with_history
+from bench.rows.history import wrong_tables
 from consumer.components.identity import identity
 from lakehouse.lake import waiting_files
 from lakehouse.ledger import Ledger
@@ -48,3 +49,16 @@ def test_a_copy_can_change_and_the_original_stays(tmp_path: Path) -> None:
     counts = [table_facts(lake.settings.lake.merged) for lake in (original, copied)]
     assert [facts.rows for facts in counts if facts] == [ROWS, 2 * ROWS]
     assert [len(waiting_files(lake.settings.lake.landing)) for lake in (original, copied)] == [0, 1]
+
+
+def test_a_table_with_a_row_missing_or_twice_is_wrong(tmp_path: Path) -> None:
+    lake = with_history(tmp_path / "lake", ROWS)
+    assert wrong_tables(lake, ROWS, "merged", "delta") is None
+    assert wrong_tables(lake, ROWS + 1, "merged") == f"rows of merged/ is {ROWS}, not {ROWS + 1}"
+    last = pl.read_delta(str(lake.settings.lake.delta)).filter(pl.col("event_date") == NOON.date()).head(1)
+    last.write_delta(str(lake.settings.lake.delta), mode="append")
+    assert wrong_tables(lake, ROWS + 1, "delta") == "doubled rows of delta/ is 1, not 0"
+
+
+def test_a_table_that_is_not_there_is_wrong(tmp_path: Path) -> None:
+    assert wrong_tables(new_lake(tmp_path / "lake"), 5, "merged") is not None

@@ -53,9 +53,9 @@ class Pools:
 
 
 @cache
-def pools(seed: int) -> Pools:
-    """The site and its visitors."""
-    rng = np.random.default_rng([seed, 0])
+def pools() -> Pools:
+    """The site and its visitors: always the same ones."""
+    rng = np.random.default_rng(0)
     return Pools(
         ips=pl.Series("ip", _ips(rng)),
         paths=pl.Series("path", _paths(rng)),
@@ -71,9 +71,7 @@ def blocks(rows: int, begin: datetime, end: datetime, *, seed: int) -> Iterator[
     """
     for number, first in enumerate(range(0, rows, BLOCK_ROWS)):
         count = min(BLOCK_ROWS, rows - first)
-        yield _block(
-            count, _times(first, count, rows, begin, end), pools(seed), np.random.default_rng([seed, 1, number])
-        )
+        yield _block(count, _times(first, count, rows, begin, end), pools(), np.random.default_rng([seed, 1, number]))
 
 
 def _times(first: int, count: int, rows: int, begin: datetime, end: datetime) -> pl.Series:

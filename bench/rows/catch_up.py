@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from bench.figures import exact, wrong_figures
-from bench.lakes import NOON, BenchLake, new_lake, requests
+from bench.lakes import BenchLake, new_lake
+from bench.landed import NOON, requests
 from bench.measure import Bench, Subject, run_of
 from bench.process import Usage
 from bench.programs import peer, pipeline

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
-from bench.lakes import NOON, BenchLake, copy, minute, moved, with_history
+from bench.history import with_history
+from bench.lakes import BenchLake, copy, moved
+from bench.landed import NOON, minute
 from bench.measure import Bench, wrong
 from bench.programs import pipeline
 from lakehouse.tables import query, table_facts

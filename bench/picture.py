@@ -10,7 +10,7 @@ from bench.table import ROWS
 # What a row is about, and how it is called beside the bars.
 FIGURES = {
     "ingest": ("lines/s", "lines/s"), "merge": ("wall_seconds", "seconds"), "growth": ("wall_seconds", "seconds"),
-    "idle": ("processor_seconds", "core-seconds"), "latency": ("p50 s", "seconds, median"),
+    "idle": ("processor_seconds", "core-seconds"), "latency": ("s p50", "seconds, median"),
     "catch-up": ("rows/s", "rows/s"), "batch": ("wall_seconds", "seconds"), "memory": ("peak_megabytes", "MB together"),
 }  # fmt: skip
 OUR_COLOUR, PEER_COLOUR = "#1f6fb2", "#d08a1d"

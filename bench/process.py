@@ -18,6 +18,7 @@ from bench.errors import BenchError
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 1_000_000
 STOP_SECONDS = 150.0
+RUN_SECONDS = 3600.0
 TAIL_CHARACTERS = 2_000
 
 
@@ -105,7 +106,7 @@ class Program:
         """Whether it, or anything it started, goes on."""
         return self._watcher.poll() is None
 
-    def wait(self, seconds: float | None = None) -> Usage:
+    def wait(self, seconds: float) -> Usage:
         """Wait for its end and say what it used.
 
         :raises BenchError: it was not measured, or has not ended in so many seconds.
@@ -150,7 +151,7 @@ def run(command: Sequence[str | Path], log: Path, *, environment: Mapping[str, s
     :raises BenchError: it failed; has the end of what it printed.
     """
     with Program(command, log, environment=environment) as program:
-        used = program.wait()
+        used = program.wait(RUN_SECONDS)
     if used.exit_code:
         raise BenchError(f"{' '.join(program.command)} ended with code {used.exit_code}: {program.told()}")
     return used

@@ -46,7 +46,7 @@ def _subject(name: str, seconds: int, started: Callable[[BenchLake], Program]) -
         loaded = [(file, wait) for file, wait in zip(files, waited, strict=True) if file.at >= begin]
         shares = percentiles([file for file, _ in loaded], [wait for _, wait in loaded], (50, 95, 99, 100))
         rows, loaded_rows = landed_rows(lake), sum(file.rows for file, _ in loaded)
-        figures = {f"p{share} s" if share < 100 else "most s": value for share, value in shares.items()}
+        figures = {f"s p{share}" if share < 100 else "s at most": value for share, value in shares.items()}
         figures |= {"busy cores": used.processor_share(begin, end), "events/s": loaded_rows / seconds}
         return run_of(used, wrong(counted=(counted_rows(lake), rows)), **figures)
 

@@ -39,11 +39,11 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
         figures: dict[str, float] = {}
         for name, (begin, end) in {"at rest": at_rest, "under load": loaded}.items():
             for program, usage in used.items():
-                figures[f"{program} {name} MB"] = peak(usage, begin, end)
-            figures[f"together {name} MB"] = together(used, begin, end)
+                figures[f"MB {program} {name}"] = peak(usage, begin, end)
+            figures[f"MB together {name}"] = together(used, begin, end)
             figures[f"busy cores {name}"] = sum(usage.processor_share(begin, end) for usage in used.values())
         seconds = sum(usage.processor_seconds for usage in used.values())
-        return Run(rest_seconds + load_seconds, seconds, max(figures["together at rest MB"], figures["together under load MB"]), figures, _unaccounted(lake))  # fmt: skip
+        return Run(rest_seconds + load_seconds, seconds, max(figures["MB together at rest"], figures["MB together under load"]), figures, _unaccounted(lake))  # fmt: skip
 
     return Subject(OURS, f"{rest_seconds} s at rest, {load_seconds} s at {RATE} events/s", measured)
 

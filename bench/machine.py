@@ -20,8 +20,8 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
-        "Java": _first_line("java", "-version"),
-        "GoAccess": _first_line("goaccess", "--version"),
+        "Java": _said("java", "-version"),
+        "GoAccess": _said("goaccess", "--version"),
     }
     return found | {package: _version(package) for package in PACKAGES}
 
@@ -31,13 +31,14 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def _first_line(*words: str) -> str:
-    """What a program says of its version."""
+def _said(*words: str) -> str:
+    """The number that a program says of its version."""
     if shutil.which(words[0]) is None:
         return "not installed"
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip().splitlines()
-    return re.sub(r"^GoAccess - |\.$", "", said[0]) if said else "unknown"
+    number = re.search(r"\d[\d.]*\d", said[0]) if said else None
+    return number[0] if number else "unknown"
 
 
 def _version(package: str) -> str:

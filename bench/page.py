@@ -31,7 +31,8 @@ def write_page(page: Path, rows: Mapping[str, RowResult]) -> None:
 
 def rendered(rows: Mapping[str, RowResult]) -> str:
     """All rows as Markdown, each with its goal, where it was taken and what does not count."""
-    return "\n".join(_row(rows[name]) for name in ROWS if name in rows)
+    taken = [rows[name] for name in ROWS if name in rows]
+    return "\n".join([*(_row(result) for result in taken), _machines(taken)])
 
 
 def _row(result: RowResult) -> str:
@@ -76,13 +77,15 @@ def _number(value: float) -> str:
 
 
 def _taken(result: RowResult) -> str:
-    most = max((len(case.runs) for case in result.cases), default=0)
-    machine = result.machine
-    versions = ", ".join(
-        f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "memory", "kernel")
-    )
-    return (
-        f"{result.form.capitalize()} form, {result.taken_at[:16].replace('T', ' ')} UTC, medians of {most} runs at most"
-        f" (least to most); {machine['cores']} cores ({machine['processor']}), {machine['memory']}, Linux {machine['kernel']},"
-        f" load {result.load:.1f} before it began; {versions}"
-    )
+    runs = max((len(case.runs) for case in result.cases), default=0)
+    medians = f"medians of {runs} runs (least to most)" if runs > 1 else "one run"
+    return f"{result.form.capitalize()} form, {medians}, {result.taken_at[:16].replace('T', ' ')} UTC; load {result.load:.1f} before it began"
+
+
+def _machines(rows: Iterable[RowResult]) -> str:
+    """Each machine once, with the rows that were taken on it."""
+    numbers: dict[str, list[str]] = {}
+    for result in rows:
+        shown = ", ".join(f"{name} {value}" for name, value in result.machine.items())
+        numbers.setdefault(shown, []).append(str(ROWS[result.row].number))
+    return "".join(f"Machine of {', '.join(of)}: {shown}.\n" for shown, of in numbers.items())

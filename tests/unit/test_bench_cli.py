@@ -24,9 +24,12 @@ def test_a_page_without_figures_says_how_to_get_them(tmp_path: Path) -> None:
 
 
 def test_the_folder_is_removed_whatever_happens(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), own_folder(tmp_path / "work", 1) as folder:
+    def interrupted(folder: Path) -> None:
         (folder / "made" / "lake").mkdir()
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), own_folder(tmp_path / "work", 1) as own:
+        interrupted(own)
     assert list((tmp_path / "work").iterdir()) == []
 
 

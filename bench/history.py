@@ -15,7 +15,7 @@ from lakehouse.agents import parse_agent
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.schema import DELTA, MERGED
 
-DAYS_A_COMMIT = 30
+DAYS_A_COMMIT = 10
 HISTORY_FILE = "history.parquet"
 
 

@@ -13,6 +13,7 @@ from lakehouse.errors import PipelineError
 
 Say = Callable[[str], None]
 SHOWN_CHARACTERS = 400
+POLL_SECONDS = 1.0  # to look takes time from what is looked at
 
 
 @dataclass(frozen=True)
@@ -101,4 +102,4 @@ def wait_until(is_so: Callable[[], bool], seconds: float, what: str) -> None:
     while not is_so():
         if time.monotonic() > deadline:
             raise BenchError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)

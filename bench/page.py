@@ -9,10 +9,7 @@ from bench.table import ROWS
 
 BEGIN, END = "<!-- figures: made by python -m bench page -->", "<!-- end of figures -->"
 PICTURE = "pictures/benchmarks.svg"
-HEAD = (
-    "| who | work | wall, s | core-seconds | peak, MB | more | beside ours |\n"
-    "| --- | --- | ---: | ---: | ---: | --- | --- |"
-)
+HEAD = "| who | work | wall, s | core-seconds | peak, MB | more | {unit}: times ours |\n| --- | --- | ---: | ---: | ---: | --- | ---: |"
 
 
 def write_page(page: Path, rows: Mapping[str, RowResult]) -> None:
@@ -37,18 +34,18 @@ def rendered(rows: Mapping[str, RowResult]) -> str:
 
 def _row(result: RowResult) -> str:
     row = ROWS[result.row]
-    lines = [f"### {row.number}. {row.title}", "", f"Goal: {row.goal}.", "", HEAD]
-    lines += [_case(case, _ours_of(result.cases, case)) for case in result.cases]
+    lines = [f"### {row.number}. {row.title}", "", f"Goal: {row.goal}.", "", HEAD.format(unit=row.unit)]
+    lines += [_case(case, _ours_of(result.cases, case), row.figure) for case in result.cases]
     lines += ["", f"{_taken(result)}."]
     lines += [f"\nNot measured: {peer}: {why}." for peer, why in result.skipped.items()]
     lines += [f"\nDoes not count: {void}." for void in result.voids]
     return "\n".join(lines) + "\n"
 
 
-def _case(case: Case, ours: Case | None) -> str:
+def _case(case: Case, ours: Case | None, figure: str) -> str:
     figures = [f"{_number(value)} {name}" for name in case.figures if (value := case.median(name)) is not None]
-    times = None if ours is None else ratio(case, ours, "wall_seconds")
-    beside = "" if times is None else f"{times:.2f} times the time"
+    times = None if ours is None else ratio(case, ours, figure)
+    beside = "" if times is None else f"{times:.2f}"
     cells = [_spread(case, name) for name in ("wall_seconds", "processor_seconds")]
     peak = case.median("peak_megabytes")
     shown = [case.subject, case.size, *cells, "" if peak is None else f"{peak:,.0f}", "; ".join(figures), beside]

@@ -7,12 +7,6 @@ from bench.errors import BenchError
 from bench.results import OURS, RowResult
 from bench.table import ROWS
 
-# What a row is about, and how it is called beside the bars.
-FIGURES = {
-    "ingest": ("lines/s", "lines/s"), "merge": ("wall_seconds", "seconds"), "growth": ("wall_seconds", "seconds"),
-    "idle": ("processor_seconds", "core-seconds"), "latency": ("s p50", "seconds, median"),
-    "catch-up": ("rows/s", "rows/s"), "batch": ("wall_seconds", "seconds"), "memory": ("peak_megabytes", "MB together"),
-}  # fmt: skip
 OUR_COLOUR, PEER_COLOUR = "#1f6fb2", "#d08a1d"
 WIDTH, PANEL_HEIGHT, BAR_HEIGHT = 9.0, 0.9, 0.32
 
@@ -37,15 +31,15 @@ def write_picture(path: Path, rows: Mapping[str, RowResult]) -> None:
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     panels = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)
     for (panel,), row in zip(panels, drawn, strict=True):
-        figure_name, unit = FIGURES[row.row]
-        values = [case.median(figure_name) or 0 for case in row.cases]
+        about = ROWS[row.row]
+        values = [case.median(about.figure) or 0 for case in row.cases]
         colours = [OUR_COLOUR if case.subject.startswith(OURS) else PEER_COLOUR for case in row.cases]
         bars = panel.barh([f"{c.subject}, {c.size}" for c in row.cases], values, color=colours)
         panel.bar_label(bars, labels=[f" {value:,.3g}" if value < 1000 else f" {value:,.0f}" for value in values])
         panel.invert_yaxis()
         panel.margins(x=0.15)
-        panel.set_title(f"{ROWS[row.row].number}. {ROWS[row.row].title}", loc="left", fontweight="bold")
-        panel.set_xlabel(unit)
+        panel.set_title(f"{about.number}. {about.title}", loc="left", fontweight="bold")
+        panel.set_xlabel(about.unit)
         panel.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg", metadata={"Date": None})

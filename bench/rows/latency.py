@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.lakes import BenchLake, new_lake
 from bench.latencies import latencies, percentiles
-from bench.measure import Bench, Subject, run_of, wait_until, wrong
+from bench.measure import Bench, Subject, wait_until, wrong
 from bench.process import Program
 from bench.programs import pipeline, start, start_peer
 from bench.results import OURS, Case, Run
@@ -48,7 +48,9 @@ def _subject(name: str, seconds: int, started: Callable[[BenchLake], Program]) -
         rows, loaded_rows = landed_rows(lake), sum(file.rows for file, _ in loaded)
         figures = {f"s p{share}" if share < 100 else "s at most": value for share, value in shares.items()}
         figures |= {"busy cores": used.processor_share(begin, end), "events/s": loaded_rows / seconds}
-        return run_of(used, wrong(counted=(counted_rows(lake), rows)), **figures)
+        busy_seconds = used.processor_share(begin, end) * (end - begin)
+        void = wrong(counted=(counted_rows(lake), rows))
+        return Run(end - begin, busy_seconds, used.peak_megabytes, figures, void)
 
     return Subject(name, f"{RATE:,} events/s for {seconds} s", measured)
 

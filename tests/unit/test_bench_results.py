@@ -62,7 +62,7 @@ def test_the_page_has_the_figures_between_its_markers_and_keeps_the_rest(tmp_pat
     assert (
         "| this pipeline | 1,000 lines | 2.00 (1.00 to 3.00) | 1.50 (1.00 to 2.00) | 95 | 500 lines/s |  |" in written
     )
-    assert "| GoAccess | 1,000 lines | 8.00 | 8.00 | 50 | 125 lines/s | 4.00 times the time |" in written
+    assert "| GoAccess | 1,000 lines | 8.00 | 8.00 | 50 | 125 lines/s | 0.25 |" in written
     assert "Not measured: pysail: not installed." in written
     assert "Does not count: GoAccess, 1,000 lines: rows is 0, not 1000." in written
     write_page(page, {"ingest": row(skipped={"pysail": "not installed"})})

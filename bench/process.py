@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -98,8 +99,9 @@ class Program:
             try:
                 self._watcher.wait(STOP_SECONDS)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                for process in psutil.Process(self._watcher.pid).children(recursive=True):
-                    process.kill()  # the watcher then ends by itself
+                with suppress(psutil.NoSuchProcess):
+                    for process in psutil.Process(self._watcher.pid).children(recursive=True):
+                        process.kill()  # the watcher then ends by itself
 
     @property
     def is_running(self) -> bool:

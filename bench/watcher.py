@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class Watcher:
         }  # fmt: skip
 
     def _stop(self, _number: int, _frame: object) -> None:
-        self.stop_by = time.monotonic() + STOP_SECONDS
+        has_ended = self.child.returncode is not None
+        self.stop_by = time.monotonic() + (0 if has_ended else STOP_SECONDS)
         self.child.send_signal(signal.SIGTERM)
 
     def _reap(self) -> int | None:
@@ -97,7 +99,8 @@ class Watcher:
 
     def _kill_all(self) -> None:
         for process in psutil.Process().children(recursive=True):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def _sample(self) -> None:
         """Memory of the whole tree together, and its processor time so far.

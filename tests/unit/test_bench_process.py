@@ -46,3 +46,15 @@ def test_a_program_that_is_left_ends(tmp_path: Path) -> None:
     with Program([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "output.txt") as program:
         assert program.is_running
     assert not program.is_running
+
+
+def test_what_a_command_leaves_running_is_ended_and_said(tmp_path: Path) -> None:
+    wait = "while os.getppid() == int(sys.argv[1]): time.sleep(0.01)"
+    stay = f"import os, sys, time\n{wait}\nprint('left', flush=True); time.sleep(600)"
+    leave = f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', {stay!r}, str(os.getpid())])"
+    with Program([sys.executable, "-c", leave], tmp_path / "output.txt") as program:
+        while "left" not in program.told():
+            program.require_running()
+        used = program.stop()
+    assert used.was_left_running
+    assert used.exit_code == 0

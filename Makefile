@@ -4,9 +4,10 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 READY  := .venv/.ready
-CODE   := lakehouse producer consumer cleaner docker scripts tests
+BENCH  := .venv/.bench
+CODE   := lakehouse producer consumer cleaner bench docker scripts tests
 
-.PHONY: help up down logs setup demo run test faults e2e check clean
+.PHONY: help up down logs setup demo run test faults e2e bench check clean
 
 help: ## show this help
 	@echo 'usage: make TARGET'
@@ -44,6 +45,14 @@ faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or
 e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
 	$(PYTHON) -m pytest -m e2e tests/e2e
 
+bench: $(BENCH) ## measure the pipeline beside its peers: small sizes; FULL=1 the real ones, for hours; ROWS="merge idle" some rows
+	$(PYTHON) -m bench $(ROWS) $(if $(FULL),--full)
+	$(if $(FULL),$(PYTHON) -m bench page)
+
+$(BENCH): $(READY)
+	@$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[producer,spark,connect,dev,bench]'
+	@touch $@
+
 check: $(READY) ## ruff, mypy --strict and the import rules
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
@@ -51,5 +60,5 @@ check: $(READY) ## ruff, mypy --strict and the import rules
 	.venv/bin/lint-imports --no-cache
 
 clean: ## remove .venv and caches; the lake and the logs stay
-	rm -rf .venv build ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache spark-warehouse
+	rm -rf .venv bench/work build ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache spark-warehouse
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

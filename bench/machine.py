@@ -1,0 +1,48 @@
+"""What the measurements were taken on. I/O."""
+
+import platform
+import re
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("pyspark", "delta-spark", "deltalake", "polars", "duckdb", "pysail")
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores, memory, kernel, and the versions of what was measured."""
+    found = {
+        "processor": _processor(),
+        "cores": str(psutil.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "Java": _said("java", "-version"),
+        "GoAccess": _said("goaccess", "--version"),
+    }
+    return found | {package: _version(package) for package in PACKAGES}
+
+
+def _processor() -> str:
+    models = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    return models[0] if models else platform.machine()
+
+
+def _said(*words: str) -> str:
+    """The number that a program says of its version."""
+    if shutil.which(words[0]) is None:
+        return "not installed"
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    said = (done.stdout + done.stderr).strip().splitlines()
+    number = re.search(r"\d[\d.]*\d", said[0]) if said else None
+    return number[0] if number else "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,69 @@
+"""Row 7: exact metrics, of all days and after a minute's data, beside DuckDB on the same files."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from bench.figures import exact, exact_visitors, wrong_figures
+from bench.lakes import BenchLake, copy, moved
+from bench.measure import Bench, Subject, run_of
+from bench.process import Usage
+from bench.programs import peer, pipeline
+from bench.results import OURS, Case, Run
+from bench.rows.history import MILLION, hidden, history, history_with_figures, land_minute, shown
+from lakehouse.lake import METRICS
+
+
+def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+    """The refresh of the day that a minute's data changed, all days, and DuckDB's all days."""
+    rows = bench.pick(MILLION, 10 * MILLION)
+    return bench.take_turns([
+        _subject(f"{OURS}, after a minute's data", rows, lambda: _with_minute(bench, rows), _refreshed, _ours),
+        _subject(f"{OURS}, all days", rows, lambda: history(bench, rows), _refreshed, _ours),
+        _subject("DuckDB, all days", rows, lambda: history(bench, rows), lambda lake: peer("duckdb_batch", lake), _duckdb),
+    ]), {}  # fmt: skip
+
+
+def _subject(
+    name: str, rows: int, made: Callable[[], BenchLake], computed: Callable[[BenchLake], Usage],
+    read: Callable[[BenchLake, str], pl.DataFrame],
+) -> Subject:  # fmt: skip
+    def measured(folder: Path) -> Run:
+        original = made()
+        lake = copy(original, folder / "lake")
+        used = computed(lake)
+        return run_of(used, wrong_figures({grain: read(lake, grain) for grain in METRICS}, _due(original.folder)))
+
+    return Subject(name, shown(rows), measured)
+
+
+def _refreshed(lake: BenchLake) -> Usage:
+    return pipeline(lake, "consumer", "batch")
+
+
+def _ours(lake: BenchLake, grain: str) -> pl.DataFrame:
+    return pl.read_delta(str(lake.settings.lake.metrics("batch", grain)))
+
+
+def _duckdb(lake: BenchLake, grain: str) -> pl.DataFrame:
+    return pl.read_parquet(lake.data / f"duckdb-{grain}.parquet")
+
+
+def _with_minute(bench: Bench, rows: int) -> BenchLake:
+    """History whose metrics are up to date but for a minute that has been merged since."""
+    lake = BenchLake(bench.made / f"minute-{rows}")
+    if lake.data.exists():
+        return lake
+    made = copy(history_with_figures(bench, rows), hidden(lake.folder))
+    land_minute(made)
+    pipeline(made, "cleaner", "merge")
+    return moved(made, lake.folder)
+
+
+@cache
+def _due(folder: Path) -> dict[str, pl.DataFrame]:
+    delta = pl.scan_delta(str(BenchLake(folder).settings.lake.delta))
+    due = exact(delta)
+    return due | {"daily": due["daily"].join(exact_visitors(delta), on="event_date")}

@@ -1,0 +1,63 @@
+"""Row 6: a stream that starts with millions of landed rows before it, and ends when all are counted."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from bench.figures import exact, wrong_figures
+from bench.lakes import BenchLake, new_lake
+from bench.landed import NOON, requests
+from bench.measure import Bench, Subject, run_of
+from bench.process import Usage
+from bench.programs import peer, pipeline
+from bench.results import OURS, Case, Run
+from bench.rows.latency import PLAIN
+from bench.streams import first_offsets_at, streamed_figures
+
+SEED = 11
+SPAN = timedelta(days=1)
+
+
+def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+    """Both, on the same landed files."""
+    rows = bench.pick(500_000, 5_000_000)
+    ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
+    plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
+    return bench.take_turns([ours, plain], bench.pick(1, bench.runs)), {}
+
+
+def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:
+    def measured(folder: Path) -> Run:
+        lake = new_lake(folder / "lake")
+        landing = lake.settings.lake.landing
+        landing.mkdir(parents=True)
+        files = _landed(bench, rows)
+        for file in files:
+            os.link(file, landing / file.name)
+        used = streamed(lake)
+        started_up = first_offsets_at(lake) - used.started_at
+        rates = {"rows/s": rows / used.wall_seconds, "rows/s after start-up": rows / (used.wall_seconds - started_up)}
+        return run_of(used, wrong_figures(streamed_figures(lake), _due(files[0].parent)), **rates)
+
+    return Subject(name, f"{rows:,} landed rows", measured)
+
+
+def _landed(bench: Bench, rows: int) -> list[Path]:
+    """Landed files with so many rows, made once."""
+    lake = BenchLake(bench.made / f"landed-{rows}")
+    if not lake.data.exists():
+        bench.say(f"landing {rows:,} rows")
+        new_lake(lake.folder)
+        for block in requests(rows, NOON - SPAN, NOON, seed=SEED):
+            lake.land(block)
+    return sorted(lake.settings.lake.landing.glob("*.parquet"))
+
+
+@cache
+def _due(landing: Path) -> dict[str, pl.DataFrame]:
+    rows = pl.scan_parquet(landing / "*.parquet")
+    return exact(rows.with_columns(event_date=pl.col("timestamp").dt.date()))

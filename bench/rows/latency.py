@@ -1,0 +1,69 @@
+"""Row 5: events at a steady rate; how long from the landing of each to the figure in all three streaming tables."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.lakes import BenchLake, new_lake
+from bench.latencies import latencies, percentiles
+from bench.measure import Bench, Subject, wait_until, wrong
+from bench.process import Program
+from bench.programs import pipeline, start, start_peer
+from bench.results import OURS, Case, Run
+from bench.streams import counted, counted_rows, landed, landed_rows
+
+RATE = 1000
+# The first batches compile: some events go ahead of the ones that count.
+WARM_UP_SECONDS = 5
+VISIBLE_SECONDS = 300
+PLAIN = "three plain queries"
+# The plain queries know no duplicates and no rules, so that both count the same rows.
+PLAIN_EVENTS = ("--duplicates", "0", "--nulls", "0", "--malformed", "0")
+
+
+def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+    """Both, one after the other, each on a machine of its own so to speak: no merge runs beside them."""
+    seconds = bench.pick(40, 300)
+    ours = _subject(OURS, seconds, lambda lake: start(lake, "stream", "consumer", "stream"))
+    plain = _subject(PLAIN, seconds, lambda lake: start_peer("plain_stream", lake))
+    return bench.take_turns([ours, plain], bench.pick(1, bench.runs)), {}
+
+
+def _subject(name: str, seconds: int, started: Callable[[BenchLake], Program]) -> Subject:
+    def measured(folder: Path) -> Run:
+        lake = new_lake(folder / "lake")
+        lake.settings.lake.landing.mkdir(parents=True)
+        with started(lake) as consumer:
+            _simulate(lake, WARM_UP_SECONDS)
+            _wait(lake, consumer)
+            begin = time.time()
+            _simulate(lake, seconds)
+            end = time.time()
+            _wait(lake, consumer)
+            used = consumer.stop()
+        files = landed(lake)
+        waited = latencies(files, counted(lake))
+        loaded = [(file, wait) for file, wait in zip(files, waited, strict=True) if file.at >= begin]
+        shares = percentiles([file for file, _ in loaded], [wait for _, wait in loaded], (50, 95, 99, 100))
+        rows, loaded_rows = landed_rows(lake), sum(file.rows for file, _ in loaded)
+        figures = {f"s p{share}" if share < 100 else "s at most": value for share, value in shares.items()}
+        figures |= {"busy cores": used.processor_share(begin, end), "events/s": loaded_rows / seconds}
+        busy_seconds = used.processor_share(begin, end) * (end - begin)
+        void = wrong(counted=(counted_rows(lake), rows))
+        return Run(end - begin, busy_seconds, used.peak_megabytes, figures, void)
+
+    return Subject(name, f"{RATE:,} events/s for {seconds} s", measured)
+
+
+def _simulate(lake: BenchLake, seconds: int) -> None:
+    pipeline(lake, "producer", "simulate", "--rate", str(RATE), "--duration", str(seconds), *PLAIN_EVENTS)
+
+
+def _wait(lake: BenchLake, consumer: Program) -> None:
+    due = landed_rows(lake)
+
+    def is_done() -> bool:
+        consumer.require_running()
+        return counted_rows(lake) >= due
+
+    wait_until(is_done, VISIBLE_SECONDS, f"{due:,} rows in all streaming tables")

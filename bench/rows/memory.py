@@ -1,0 +1,78 @@
+"""Row 8: the whole pipeline, at rest and under load: memory of each program, with all that it starts, and of all together."""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.lakes import BenchLake, new_lake
+from bench.measure import Bench, Subject, wait_until
+from bench.process import Usage
+from bench.programs import pipeline, start
+from bench.results import OURS, Case, Run
+from lakehouse.ledger import Ledger
+
+START_SECONDS = 180
+RATE = "1000"
+
+
+def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+    """Producer, consumer and cleaner's schedule, as ``make run`` has them."""
+    rest, load = bench.pick(15, 120), bench.pick(75, 300)
+    return bench.take_turns([_subject(rest, load)], bench.pick(1, bench.runs)), {}
+
+
+def _subject(rest_seconds: int, load_seconds: int) -> Subject:
+    def measured(folder: Path) -> Run:
+        lake = new_lake(folder / "lake")
+        with ExitStack() as programs:
+            consumer = programs.enter_context(start(lake, "stream", "consumer", "stream"))
+            cleaner = programs.enter_context(start(lake, "schedule", "cleaner", "schedule"))
+            wait_until(lambda: _is_streaming(lake), START_SECONDS, "the stream's queries")
+            at_rest = time.time(), time.time() + rest_seconds
+            time.sleep(rest_seconds)
+            producer = programs.enter_context(start(lake, "simulate", "producer", "simulate", "--rate", RATE))
+            loaded = time.time(), time.time() + load_seconds
+            time.sleep(load_seconds)
+            used = {"producer": producer.stop(), "cleaner": cleaner.stop(), "consumer": consumer.stop()}
+        figures: dict[str, float] = {}
+        for name, (begin, end) in {"at rest": at_rest, "under load": loaded}.items():
+            for program, usage in used.items():
+                figures[f"MB {program} {name}"] = peak(usage, begin, end)
+            figures[f"MB together {name}"] = together(used, begin, end)
+            figures[f"busy cores {name}"] = sum(usage.processor_share(begin, end) for usage in used.values())
+        seconds = sum(usage.processor_seconds for usage in used.values())
+        return Run(rest_seconds + load_seconds, seconds, max(figures["MB together at rest"], figures["MB together under load"]), figures, _unaccounted(lake))  # fmt: skip
+
+    return Subject(OURS, f"{rest_seconds} s at rest, {load_seconds} s at {RATE} events/s", measured)
+
+
+def peak(usage: Usage, begin: float, end: float) -> float:
+    """The most megabytes in a span of time."""
+    return max((sample.megabytes for sample in usage.between(begin, end)), default=0.0)
+
+
+def together(used: Mapping[str, Usage], begin: float, end: float) -> float:
+    """The most megabytes of all programs at one moment: each as it was last seen."""
+    seen = sorted((s.at, name, s.megabytes) for name, usage in used.items() for s in usage.between(begin, end))
+    last: dict[str, float] = {}
+    most = 0.0
+    for _, name, megabytes in seen:
+        last[name] = megabytes
+        most = max(most, sum(last.values()))
+    return most
+
+
+def _is_streaming(lake: BenchLake) -> bool:
+    return {"archive", "metrics"} <= set(Ledger(lake.settings.lake.ledger).progress())
+
+
+def _unaccounted(lake: BenchLake) -> str | None:
+    """Whether rows are missing once all that landed is merged."""
+    try:
+        pipeline(lake, "cleaner", "merge")
+        pipeline(lake, "consumer", "report", "--json")
+    except BenchError as error:
+        return str(error)
+    return None

@@ -1,0 +1,62 @@
+"""The table: its rows in order, each with its goal and what measures it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench.measure import Bench
+from bench.results import Case
+from bench.rows import batch, catch_up, growth, idle, ingest, latency, memory, merge
+
+Measured = tuple[list[Case], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its number and words in the table.
+
+    :param figure: what it is about, in the runs: what is drawn, and compared with the peers'.
+    :param unit: how that figure is called.
+    :param measure: measures its cases, and says which peers were skipped, and why.
+    """
+
+    number: int
+    title: str
+    goal: str
+    figure: str
+    unit: str
+    measure: Callable[[Bench], Measured]
+
+
+ROWS: Mapping[str, Row] = {
+    "ingest": Row(
+        1, "Combined lines to landing Parquet", "5 times GoAccess's lines/s; at most 250 MB, flat", "lines/s", "lines/s",
+        ingest.measure,
+    ),
+    "merge": Row(
+        2, "One scheduled minute: 20,000 rows, 5% of them duplicates, into history",
+        "at most 3 s and 5 core-seconds; 1.5 s on pysail; the plain script left behind by a factor that grows",
+        "wall_seconds", "seconds", merge.measure,
+    ),
+    "growth": Row(
+        3, "The same minute, by rows of history; and with one row a year late",
+        "no rising trend: the largest within 10% of 1 million", "wall_seconds", "seconds", growth.measure,
+    ),
+    "idle": Row(
+        4, "A minute with nothing to do", "at most 0.3 core-seconds", "processor_seconds", "core-seconds", idle.measure
+    ),
+    "latency": Row(
+        5, "From landing to the figure in metrics/streaming/", "p50 at most 4 s, p99 at most 8 s", "s p50",
+        "seconds, median", latency.measure,
+    ),
+    "catch-up": Row(
+        6, "Streaming catch-up on landed rows", "80,000 rows/s, all tables right", "rows/s", "rows/s", catch_up.measure
+    ),
+    "batch": Row(
+        7, "Batch after a minute's data, and a full recompute", "the minute's refresh within 5 s; the full one stated",
+        "wall_seconds", "seconds", batch.measure,
+    ),
+    "memory": Row(
+        8, "Memory of each program, at rest and under load", "2.5 GiB together; producer 150 MiB", "peak_megabytes",
+        "MB together", memory.measure,
+    ),
+}  # fmt: skip

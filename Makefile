@@ -36,8 +36,8 @@ demo: $(READY) ## the whole pipeline for about two minutes, then its report; LOG
 run: $(READY) ## all three programs until Ctrl-C
 	@scripts/run.sh
 
-test: $(READY) ## the tests: unit, spark and streaming
-	$(PYTHON) -m pytest -m 'not e2e and not long'
+test: $(READY) ## the tests: unit, spark and streaming, in two processes
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m 'not e2e and not long'
 
 faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or so; SEED=N runs a seed again, or on
 	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults tests/spark/test_replay.py

@@ -49,6 +49,8 @@ STATIC_CONF = {
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",
+    # Compiled code of queries that come again with each batch: there are more of them than the usual hundred.
+    "spark.sql.codegen.cache.maxEntries": "500",
 }
 # The classes that Spark loads, archived at set-up. A JVM of another version goes without, and says nothing.
 CLASS_ARCHIVE = Path(pyspark.__file__).parent / "spark-classes.jsa"

@@ -32,10 +32,10 @@ DAY = "%Y-%m-%d"
 Echo = Annotated[bool, typer.Option("--echo", help="Copy the jobs' output to standard output too.")]
 
 
-def _session(settings: "Settings", app_name: str) -> "SparkSession":
+def _session(settings: "Settings", app_name: str, *, needs_spark: bool = False) -> "SparkSession":
     from lakehouse.session import job_session
 
-    return job_session(settings, app_name)
+    return job_session(settings, app_name, needs_spark=needs_spark)
 
 
 @app.command()
@@ -64,7 +64,7 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.maintain import maintain as run
 
-        run(settings, partial(_session, settings, "maintain"), datetime.now(UTC))
+        run(settings, partial(_session, settings, "maintain", needs_spark=True), datetime.now(UTC))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.landed import LandedFile
 from lakehouse.ndjson import landed_rows
+from lakehouse.sail import is_sail
 from lakehouse.schema import LANDED
 
 # Spark's usual reader of local files trusts a hidden ``.NAME.crc`` beside one more than the file itself, and fails.
@@ -30,6 +32,8 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
     parquet = [d for d in deliveries if not d.file.is_json]
     json = [d for d in deliveries if d.file.is_json]
     rows = []
+    if is_sail(spark):
+        return _read_by_sail(spark, parquet)
     if parquet:
         frame = spark.read.options(**AS_IT_IS).schema(LANDED).parquet(*_paths(parquet))
         rows.append(frame.select(*LANDED.names, _landed_file(parquet)))
@@ -38,6 +42,16 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
         lines = lines.select(F.col("value").alias("json"), _landed_file(json))
         rows.append(landed_rows(lines, "landed_file"))
     return rows[0] if len(rows) == 1 else rows[0].unionByName(rows[1])
+
+
+def _read_by_sail(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
+    """A frame for each file: Sail does not say which one a row is from. It takes patterns in paths, and none in URLs."""
+    frames = (
+        spark.read.schema(LANDED).parquet(d.file.path.absolute().as_uri())
+        .select(*LANDED.names, F.lit(d.landed_file).alias("landed_file"))
+        for d in deliveries
+    )  # fmt: skip
+    return reduce(DataFrame.union, frames)
 
 
 def literal_path(path: Path) -> str:

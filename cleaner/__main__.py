@@ -101,7 +101,7 @@ def replay(
         from cleaner.replay import replay as run
 
         asked = Asked(tuple(reason or ()), since.date() if since else None, until.date() if until else None)
-        run(settings, partial(_session, settings, "replay"), asked, is_dry_run=dry_run)
+        run(settings, partial(_session, settings, "replay", needs_spark=True), asked, is_dry_run=dry_run)
 
 
 @app.command()

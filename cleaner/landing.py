@@ -9,6 +9,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from cleaner.plain_lines import read_plain_lines
 from lakehouse.landed import LandedFile
 from lakehouse.ndjson import landed_rows
 from lakehouse.sail import is_sail
@@ -29,11 +30,11 @@ class Delivery:
 
 def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
     """The rows of files that are not refused: LANDED's columns and ``landed_file``."""
+    if is_sail(spark):
+        return _read_by_sail(spark, deliveries)
     parquet = [d for d in deliveries if not d.file.is_json]
     json = [d for d in deliveries if d.file.is_json]
     rows = []
-    if is_sail(spark):
-        return _read_by_sail(spark, parquet)
     if parquet:
         frame = spark.read.options(**AS_IT_IS).schema(LANDED).parquet(*_paths(parquet))
         rows.append(frame.select(*LANDED.names, _landed_file(parquet)))
@@ -45,13 +46,18 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
 
 
 def _read_by_sail(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
-    """A frame for each file: Sail does not say which one a row is from. It takes patterns in paths, and none in URLs."""
-    frames = (
-        spark.read.schema(LANDED).parquet(d.file.path.absolute().as_uri())
-        .select(*LANDED.names, F.lit(d.landed_file).alias("landed_file"))
-        for d in deliveries
-    )  # fmt: skip
+    """A frame for each file: Sail does not say which one a row is from."""
+    frames = [
+        _one_file(spark, d).select(*LANDED.names, F.lit(d.landed_file).alias("landed_file")) for d in deliveries
+    ]  # fmt: skip
     return reduce(DataFrame.union, frames)
+
+
+def _one_file(spark: SparkSession, delivery: Delivery) -> DataFrame:
+    path = delivery.file.path
+    if delivery.file.is_json:
+        return spark.createDataFrame(read_plain_lines(path))
+    return spark.read.schema(LANDED).parquet(path.absolute().as_uri())  # a path would be a pattern
 
 
 def literal_path(path: Path) -> str:

@@ -6,6 +6,7 @@ It runs inside the job's own process. What differs between the engines, and cann
 
 import atexit
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
@@ -51,6 +52,7 @@ def _stop(server: "SparkConnectServer") -> None:
     server.stop()
 
 
+@cache
 def is_sail(spark: SparkSession) -> bool:
     """Whether this session's engine is Sail, be it in this process or a server elsewhere. It is asked, not assumed."""
     is_remote = type(spark).__module__.startswith("pyspark.sql.connect")

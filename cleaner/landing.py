@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -46,18 +47,21 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
 
 
 def _read_by_sail(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
-    """A frame for each file: Sail does not say which one a row is from."""
-    frames = [
-        _one_file(spark, d).select(*LANDED.names, F.lit(d.landed_file).alias("landed_file")) for d in deliveries
-    ]  # fmt: skip
-    return reduce(DataFrame.union, frames)
+    """A frame for each Parquet file, since Sail does not say which one a row is from, and one for all lines of JSON."""
+    lines = [read_plain_lines(d.file.path, d.landed_file) for d in deliveries if d.file.is_json]
+    frames = [_read_by_its_name(spark, d) for d in deliveries if not d.file.is_json]
+    if lines:
+        frames.append(spark.createDataFrame(pa.concat_tables(lines)))
+    while len(frames) > 1:  # by pairs: a plan as deep as there are files would be too deep
+        frames = [reduce(DataFrame.unionByName, frames[n : n + 2]) for n in range(0, len(frames), 2)]
+    return frames[0]
 
 
-def _one_file(spark: SparkSession, delivery: Delivery) -> DataFrame:
-    path = delivery.file.path
-    if delivery.file.is_json:
-        return spark.createDataFrame(read_plain_lines(path))
-    return spark.read.schema(LANDED).parquet(path.absolute().as_uri())  # a path would be a pattern
+def _read_by_its_name(spark: SparkSession, delivery: Delivery) -> DataFrame:
+    url = delivery.file.path.absolute().as_uri()  # a path would be taken for a pattern
+    return (
+        spark.read.schema(LANDED).parquet(url).select(*LANDED.names, F.lit(delivery.landed_file).alias("landed_file"))
+    )
 
 
 def literal_path(path: Path) -> str:

@@ -25,15 +25,15 @@ TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]
 BITS = {"int": 31, "bigint": 63}
 
 
-def read_plain_lines(path: Path) -> pa.Table:
-    """The rows of a landed NDJSON file, in LANDED's columns.
+def read_plain_lines(path: Path, landed_file: str) -> pa.Table:
+    """The rows of a landed NDJSON file: LANDED's columns and ``landed_file``.
 
     :raises EngineError: a line is not plain; says which, and what to do.
     """
     schema = to_arrow_schema(LANDED, timezone="UTC")
-    return pa.Table.from_batches(
-        [pa.RecordBatch.from_pylist(rows, schema) for rows in _batches(_numbered_rows(path))], schema
-    )
+    batches = [pa.RecordBatch.from_pylist(rows, schema) for rows in _batches(_numbered_rows(path))]
+    rows = pa.Table.from_batches(batches, schema)
+    return rows.append_column("landed_file", pa.array([landed_file] * len(rows), pa.string()))
 
 
 def plain_row(line: str) -> dict[str, Any]:

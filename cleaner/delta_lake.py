@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 
 from cleaner.enrich import delta_schema, enriched, require_promotable
 from cleaner.landing import Delivery, read_landed
+from cleaner.staged import forget_staged
 from lakehouse.errors import EngineError
 from lakehouse.json_text import json_text
 from lakehouse.lake import Lake
@@ -80,6 +81,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
         insert_new(requests, lake.delta, IDENTITY, ranges)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
+    forget_staged(lake.landing)
     return figures
 
 

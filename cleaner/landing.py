@@ -3,14 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cleaner.plain_lines import read_plain_lines
+from cleaner.staged import read_staged
 from lakehouse.landed import LandedFile
 from lakehouse.ndjson import landed_rows
 from lakehouse.sail import is_sail
@@ -32,7 +30,7 @@ class Delivery:
 def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
     """The rows of files that are not refused: LANDED's columns and ``landed_file``."""
     if is_sail(spark):
-        return _read_by_sail(spark, deliveries)
+        return read_staged(spark, [(d.file, d.landed_file) for d in deliveries])
     parquet = [d for d in deliveries if not d.file.is_json]
     json = [d for d in deliveries if d.file.is_json]
     rows = []
@@ -44,24 +42,6 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
         lines = lines.select(F.col("value").alias("json"), _landed_file(json))
         rows.append(landed_rows(lines, "landed_file"))
     return rows[0] if len(rows) == 1 else rows[0].unionByName(rows[1])
-
-
-def _read_by_sail(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
-    """A frame for each Parquet file, since Sail does not say which one a row is from, and one for all lines of JSON."""
-    lines = [read_plain_lines(d.file.path, d.landed_file) for d in deliveries if d.file.is_json]
-    frames = [_read_by_its_name(spark, d) for d in deliveries if not d.file.is_json]
-    if lines:
-        frames.append(spark.createDataFrame(pa.concat_tables(lines)))
-    while len(frames) > 1:  # by pairs: a plan as deep as there are files would be too deep
-        frames = [reduce(DataFrame.unionByName, frames[n : n + 2]) for n in range(0, len(frames), 2)]
-    return frames[0]
-
-
-def _read_by_its_name(spark: SparkSession, delivery: Delivery) -> DataFrame:
-    url = delivery.file.path.absolute().as_uri()  # a path would be taken for a pattern
-    return (
-        spark.read.schema(LANDED).parquet(url).select(*LANDED.names, F.lit(delivery.landed_file).alias("landed_file"))
-    )
 
 
 def literal_path(path: Path) -> str:

@@ -25,15 +25,15 @@ TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]
 BITS = {"int": 31, "bigint": 63}
 
 
-def read_plain_lines(path: Path, landed_file: str) -> pa.Table:
-    """The rows of a landed NDJSON file: LANDED's columns and ``landed_file``.
+def plain_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a landed NDJSON file, in LANDED's columns.
 
     :raises EngineError: a line is not plain; says which, and what to do.
     """
     schema = to_arrow_schema(LANDED, timezone="UTC")
-    batches = [pa.RecordBatch.from_pylist(rows, schema) for rows in _batches(_numbered_rows(path))]
-    rows = pa.Table.from_batches(batches, schema)
-    return rows.append_column("landed_file", pa.array([landed_file] * len(rows), pa.string()))
+    rows = _numbered_rows(path)
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield pa.RecordBatch.from_pylist(batch, schema)
 
 
 def plain_row(line: str) -> dict[str, Any]:
@@ -45,11 +45,6 @@ def plain_row(line: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError("not an object")
     return {name: _value(name, value) for name, value in fields.items()}
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(rows, BATCH_ROWS)):
-        yield batch
 
 
 def _numbered_rows(path: Path) -> Iterator[dict[str, Any]]:

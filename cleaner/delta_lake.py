@@ -18,8 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from cleaner.enrich import delta_schema, enriched, require_promotable
-from cleaner.landing import Delivery, read_landed
-from cleaner.staged import forget_staged
+from cleaner.landing import Delivery, forget_staged, read_landed
 from lakehouse.errors import EngineError
 from lakehouse.json_text import json_text
 from lakehouse.lake import Lake

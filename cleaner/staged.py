@@ -3,7 +3,6 @@
 The check has read each file with pyarrow to its end, and let only types pass that need no conversion; so does this.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from cleaner.plain_lines import plain_batches
+from lakehouse.lake import STAGED_FOLDER
 from lakehouse.landed import BATCH_ROWS, LandedFile
 from lakehouse.schema import LANDED, STRING
 
-# Beside the landed files, where whoever reads these can read it too. Each pass writes it anew.
-FOLDER = "_staged"
 STAGED = T.StructType([*LANDED.fields, T.StructField("landed_file", STRING)])
 
 
@@ -28,7 +26,7 @@ def read_staged(spark: SparkSession, deliveries: Sequence[tuple[LandedFile, str]
     :param deliveries: each file, and the name of its delivery.
     :raises EngineError: a line of NDJSON is not plain; nothing has been read then.
     """
-    path = deliveries[0][0].path.parent / FOLDER / "landed.parquet"
+    path = deliveries[0][0].path.parent / STAGED_FOLDER / "landed.parquet"
     path.parent.mkdir(exist_ok=True)
     schema = to_arrow_schema(STAGED, timezone="UTC")
     with pq.ParquetWriter(path, schema) as writer:
@@ -36,11 +34,6 @@ def read_staged(spark: SparkSession, deliveries: Sequence[tuple[LandedFile, str]
             for batch in plain_batches(file.path) if file.is_json else _parquet_batches(file.path):
                 writer.write_batch(_named(batch, landed_file, schema))
     return spark.read.schema(STAGED).parquet(path.absolute().as_uri())  # a path would be taken for a pattern
-
-
-def forget_staged(landing: Path) -> None:
-    """Remove what ``read_staged`` wrote, if it did."""
-    shutil.rmtree(landing / FOLDER, ignore_errors=True)
 
 
 def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:

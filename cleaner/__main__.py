@@ -115,7 +115,7 @@ def rebuild(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.rebuild import rebuild as run
 
-        run(settings, partial(_session, settings, "rebuild"))
+        run(settings, partial(_session, settings, "rebuild", needs_spark=True))
 
 
 @app.command()

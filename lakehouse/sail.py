@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 LOG_LEVEL = "error"
 
 
-def start_server() -> str:
+def start_server(partitions: int) -> str:
     """Start Sail in the background of this process, on a free port of this machine; it ends with the process.
 
+    :param partitions: how many tasks share a query's work, and how many files each writes into a day.
     :return: its address, for ``SparkSession.builder.remote``.
     :raises EngineError: it is not installed, or does not start; says what to do.
     """
     os.environ.setdefault("RUST_LOG", LOG_LEVEL)
+    os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", str(partitions))
     try:
         from pysail.spark import SparkConnectServer
     except ImportError as error:

@@ -92,7 +92,7 @@ def spark_session(
     if spark.remote and not is_driver_ours:
         return _remote_session(spark.remote, conf)
     if spark.engine == "sail" and not is_driver_ours:
-        return _remote_session(start_server(), conf)
+        return _remote_session(start_server(spark.shuffle_partitions), conf)
     _require_java()
     _require_delta_jars()
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.

@@ -44,10 +44,10 @@ def lakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
 
 def command(settings: Settings, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A job as one types it, on the settings' engine."""
-    environment = os.environ | variables | {
+    environment = os.environ | {
         "PIPELINE_PATHS__DATA_LAKE": str(settings.paths.data_lake), "PIPELINE_PATHS__LOG": str(settings.paths.log),
         "PIPELINE_SPARK__ENGINE": settings.spark.engine,
-    }  # fmt: skip
+    } | variables  # fmt: skip
     environment.pop("JAVA_HOME", None)
     return subprocess.run(
         [sys.executable, "-m", *words], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
@@ -197,12 +197,25 @@ def test_what_one_engine_began_the_other_goes_on_with(settings: Settings, lake: 
         ) == expected
 
 
-def test_what_sail_writes_can_be_skipped_by_hours_and_has_delta_s_oldest_protocol(lakes: dict[str, Settings]) -> None:
+@pytest.fixture(scope="module")
+def of_sail(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A lake that Sail has merged into twice."""
+    home = tmp_path_factory.mktemp("of_sail")
+    paths = {"data_lake": str(home / "lake"), "log": str(home / "log")}
+    settings = unpack_settings({"paths": paths, "spark": {"engine": "sail"}}, "test")
+    for seed in (1, 2):
+        land_parquet(settings.lake.landing / f"{seed}.parquet", [*many(seed, 100), landed(f"r{seed}", status=42)])
+        done = command(settings, "cleaner", "merge")
+        assert done.returncode == 0, done.stderr
+    return settings
+
+
+def test_what_sail_writes_can_be_skipped_by_hours_and_has_delta_s_oldest_protocol(of_sail: Settings) -> None:
     from deltalake import DeltaTable
 
-    table = DeltaTable(str(lakes["sail"].lake.merged))
+    table = DeltaTable(str(of_sail.lake.merged))
     assert (table.protocol().min_reader_version, table.protocol().min_writer_version) == (1, 2)
-    commits = sorted((lakes["sail"].lake.merged / "_delta_log").glob("*.json"))
+    commits = sorted((of_sail.lake.merged / "_delta_log").glob("*.json"))
     actions = [json.loads(line) for commit in commits for line in commit.read_bytes().splitlines()]
     added = [json.loads(action["add"]["stats"]) for action in actions if "add" in action]
     assert added
@@ -212,9 +225,9 @@ def test_what_sail_writes_can_be_skipped_by_hours_and_has_delta_s_oldest_protoco
         assert stats["numRecords"] > 0
 
 
-@pytest.mark.parametrize("words", [("cleaner", "maintain"), ("cleaner", "replay")])
-def test_what_sail_cannot_do_is_left_to_spark(lakes: dict[str, Settings], words: tuple[str, ...]) -> None:
-    done = command(lakes["sail"], *words, PATH="/nowhere", PIPELINE_MAINTAIN__SMALL_FILES="2")
+@pytest.mark.parametrize("words", [("cleaner", "maintain"), ("cleaner", "replay"), ("cleaner", "rebuild")])
+def test_what_sail_cannot_do_is_left_to_spark(of_sail: Settings, words: tuple[str, ...]) -> None:
+    done = command(of_sail, *words, PATH="/nowhere", PIPELINE_MAINTAIN__SMALL_FILES="2")
     assert done.returncode == 1
     assert "no Java runtime" in done.stderr
 
@@ -235,6 +248,47 @@ def test_a_line_that_only_spark_can_read_is_refused_with_its_place_before_anythi
     assert "spark.engine" in done.stderr
     assert not whole_rows(lake.merged)
     assert figures(lake) == []
+
+
+def test_the_merge_reads_only_the_files_of_the_hours_that_it_brings(sail_lake: Settings) -> None:
+    lake = sail_lake.lake
+    hours = {"a": T0, "b": T0 + timedelta(hours=5), "c": T0 - timedelta(days=3)}
+    for name, time in hours.items():
+        land_parquet(lake.landing / f"{name}.parquet", [landed(name, timestamp=time)])
+        assert command(sail_lake, "cleaner", "merge").returncode == 0
+    for table in (lake.merged, lake.delta):
+        for path in table.rglob("*.parquet"):
+            if pq.ParquetFile(path).read(["event_id"])["event_id"].to_pylist() != ["b"]:
+                path.write_bytes(b"read, this would be an error")
+    land_parquet(lake.landing / "d.parquet", [landed("b", timestamp=hours["b"]), landed("d", timestamp=hours["b"])])
+    done = command(sail_lake, "cleaner", "merge")
+    assert done.returncode == 0, done.stderr
+    assert [(f.landed_file, f.merged, f.duplicates) for f in figures(lake)][-1] == ("d.parquet", 1, 1)
+
+
+def test_a_server_of_sail_elsewhere_does_the_same(sail_lake: Settings) -> None:
+    from lakehouse.sail import start_server
+
+    land_parquet(sail_lake.lake.landing / "[a].parquet", [landed("e1"), landed("e1"), landed(None)])
+    remote = start_server(1)
+    for words in (("cleaner", "merge"), ("consumer", "batch")):
+        done = command(
+            sail_lake, *words, PATH="/nowhere", PIPELINE_SPARK__ENGINE="spark", PIPELINE_SPARK__REMOTE=remote
+        )
+        assert done.returncode == 0, done.stderr
+    assert [(f.merged, f.duplicates, f.quarantined) for f in figures(sail_lake.lake)] == [(1, 1, 1)]
+    assert [row["requests"] for row in whole_rows(sail_lake.lake.metrics("batch", "daily"))] == [1]
+
+
+def test_columns_that_are_promoted_no_more_are_null_in_new_rows(sail_lake: Settings, spark: SparkSession) -> None:
+    lake = sail_lake.lake
+    promoted = {"promoted": {"colour": {"field": "colour"}}, "paths": {"data_lake": str(lake.root), "log": "log"}}
+    land_parquet(lake.landing / "a.parquet", [landed("e1", rescued='{"colour": "red"}')])
+    merge(unpack_settings(promoted, "test"), lambda: spark)
+    land_parquet(lake.landing / "b.parquet", [landed("e2", rescued='{"colour": "blue"}')])
+    done = command(sail_lake, "cleaner", "merge")
+    assert done.returncode == 0, done.stderr
+    assert [(row["event_id"], row["colour"]) for row in whole_rows(lake.delta)] == [("e1", "red"), ("e2", None)]
 
 
 def test_promoted_columns_are_refused(sail_lake: Settings) -> None:
@@ -260,7 +314,7 @@ def test_without_pysail_the_error_says_what_to_install(monkeypatch: pytest.Monke
 
     monkeypatch.setitem(sys.modules, "pysail.spark", None)
     with pytest.raises(EngineError, match=r"pysail is not installed .*\[spark,sail\]"):
-        start_server()
+        start_server(1)
 
 
 PLAIN: list[str] = [

@@ -237,7 +237,7 @@ def sail_lake(settings: Settings) -> Settings:
     return settings.model_copy(update={"spark": settings.spark.model_copy(update={"engine": "sail"})})
 
 
-def test_a_line_that_only_spark_can_read_is_refused_with_its_place_before_anything_is_written(
+def test_a_line_that_only_spark_can_read_stops_the_merge_with_its_place_before_a_row_is_merged(
     sail_lake: Settings,
 ) -> None:
     lake = sail_lake.lake

@@ -29,7 +29,7 @@ ENV MALLOC_ARENA_MAX=2 ARROW_DEFAULT_MEMORY_POOL=system
 RUN apt-get update \
  && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
  && rm -rf /var/lib/apt/lists/*
-# "spark connect" adds what spark.remote needs.
+# "spark connect" adds what spark.remote needs, "spark sail" the second engine too.
 ARG EXTRAS=spark
 COPY pyproject.toml constraints.txt docker/requirements.py /build/
 RUN python /build/requirements.py $EXTRAS >/build/requirements.txt \

@@ -32,10 +32,10 @@ DAY = "%Y-%m-%d"
 Echo = Annotated[bool, typer.Option("--echo", help="Copy the jobs' output to standard output too.")]
 
 
-def _session(settings: "Settings", app_name: str) -> "SparkSession":
+def _session(settings: "Settings", app_name: str, *, needs_spark: bool = False) -> "SparkSession":
     from lakehouse.session import job_session
 
-    return job_session(settings, app_name)
+    return job_session(settings, app_name, needs_spark=needs_spark)
 
 
 @app.command()
@@ -64,7 +64,7 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.maintain import maintain as run
 
-        run(settings, partial(_session, settings, "maintain"), datetime.now(UTC))
+        run(settings, partial(_session, settings, "maintain", needs_spark=True), datetime.now(UTC))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def replay(
         from cleaner.replay import replay as run
 
         asked = Asked(tuple(reason or ()), since.date() if since else None, until.date() if until else None)
-        run(settings, partial(_session, settings, "replay"), asked, is_dry_run=dry_run)
+        run(settings, partial(_session, settings, "replay", needs_spark=True), asked, is_dry_run=dry_run)
 
 
 @app.command()
@@ -115,7 +115,7 @@ def rebuild(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.rebuild import rebuild as run
 
-        run(settings, partial(_session, settings, "rebuild"))
+        run(settings, partial(_session, settings, "rebuild", needs_spark=True))
 
 
 @app.command()

@@ -15,18 +15,23 @@ from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from cleaner.enrich import delta_schema, enriched
-from cleaner.landing import Delivery, read_landed
+from cleaner.enrich import delta_schema, enriched, require_promotable
+from cleaner.landing import Delivery, forget_staged, read_landed
+from lakehouse.errors import EngineError
+from lakehouse.json_text import json_text
 from lakehouse.lake import Lake
 from lakehouse.ledger import FileFigures
 from lakehouse.rules import accepted, checked, normalised, rejected
+from lakehouse.sail import is_sail
 from lakehouse.schema import LANDED, MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
+COMMON_TIMES = "TIMESTAMP'0001-01-01 00:00:00+00:00' AND TIMESTAMP'9999-12-31 00:00:00+00:00'"
 
 log = logging.getLogger("cleaner.merge")
 
@@ -50,6 +55,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     :param deliveries: checked landed files, refused ones too.
     """
     lake = settings.lake
+    require_promotable(spark, settings.promoted)  # before anything is written
     refused = [d for d in deliveries if d.file.refused]
     taken = [d for d in deliveries if not d.file.refused]
     if refused:
@@ -58,9 +64,12 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     if not any(d.file.rows for d in taken):
         return figures + [figures_of(d) for d in taken]
 
-    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules).persist()
+    now = F.lit(datetime.now(UTC))  # one for all queries: not every engine keeps what they share
+    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now).persist()
     contents = summary(kept)
     ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
+    if contents.has_unidentified:
+        require_common_times(kept)
     rows = kept.transform(identified) if contents.has_unidentified else kept
     if contents.has_rejected:
         insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",))
@@ -71,6 +80,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
         insert_new(requests, lake.delta, IDENTITY, ranges)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
+    forget_staged(lake.landing)
     return figures
 
 
@@ -95,13 +105,29 @@ def identified(rows: DataFrame) -> DataFrame:
     It is made from the file's name, the row's content and its number among its equals there: the same again whenever
     the file is read again. Columns that are null are no part of the content, so that new ones do not change it.
     """
-    content = F.to_json(F.struct(*LANDED.names))
+    content = json_text(LANDED)
     equals = Window.partitionBy("landed_file", "content").orderBy("landed_file")
     number = F.row_number().over(equals).cast("string")
-    name = F.regexp_replace("landed_file", r"/\d+$", "")
+    name = F.regexp_replace("landed_file", "/[0-9]+$", "")
     own_id = F.sha2(F.concat_ws("\n", name, "content", number), 256)
     without = rows.where(F.col("event_id").isNull()).withColumn("content", content)
     return rows.where(F.col("event_id").isNotNull()).unionByName(without.withColumn("event_id", own_id).drop("content"))
+
+
+def require_common_times(rows: DataFrame) -> None:
+    """See that the rows without an id get the same one from each engine. On Sail an action.
+
+    :raises EngineError: the engine is Sail, which writes times before the year 1 and after 9999 in another way than Spark.
+    """
+    if not is_sail(rows.sparkSession):
+        return
+    times = [f.name for f in LANDED if isinstance(f.dataType, T.TimestampType)]
+    is_uncommon = " OR ".join(f"{time} NOT BETWEEN {COMMON_TIMES}" for time in times)
+    if found := rows.where(f"event_id IS NULL AND ({is_uncommon})").select("landed_file").head(1):
+        raise EngineError(
+            f"{found[0].landed_file} has rows without an id and with times before the year 1 or after 9999, which only"
+            " Spark identifies: set spark.engine to spark for this merge, or move the file away"
+        )
 
 
 def quarantined(rows: DataFrame) -> DataFrame:

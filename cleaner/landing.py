@@ -1,6 +1,7 @@
 """Landed files as Spark sees them: those that passed the check, Parquet and NDJSON alike, each row with its delivery. I/O."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from lakehouse.lake import STAGED_FOLDER
 from lakehouse.landed import LandedFile
 from lakehouse.ndjson import landed_rows
+from lakehouse.sail import is_sail
 from lakehouse.schema import LANDED
 
 # Spark's usual reader of local files trusts a hidden ``.NAME.crc`` beside one more than the file itself, and fails.
@@ -27,6 +30,10 @@ class Delivery:
 
 def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFrame:
     """The rows of files that are not refused: LANDED's columns and ``landed_file``."""
+    if is_sail(spark):
+        from cleaner.staged import read_staged
+
+        return read_staged(spark, [(d.file, d.landed_file) for d in deliveries])
     parquet = [d for d in deliveries if not d.file.is_json]
     json = [d for d in deliveries if d.file.is_json]
     rows = []
@@ -38,6 +45,11 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
         lines = lines.select(F.col("value").alias("json"), _landed_file(json))
         rows.append(landed_rows(lines, "landed_file"))
     return rows[0] if len(rows) == 1 else rows[0].unionByName(rows[1])
+
+
+def forget_staged(landing: Path) -> None:
+    """Remove the copy that Sail read, if there is one."""
+    shutil.rmtree(landing / STAGED_FOLDER, ignore_errors=True)
 
 
 def literal_path(path: Path) -> str:

@@ -14,7 +14,15 @@ from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
 from lakehouse.sink_log import archived_files
 from lakehouse.sql import table
-from lakehouse.tables import FIGURES_HOURS, SMALL_BYTES, is_table, partition_files, remove_strays, tidy
+from lakehouse.tables import (
+    FIGURES_HOURS,
+    SMALL_BYTES,
+    is_table,
+    join_small_files,
+    partition_files,
+    remove_strays,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -63,10 +71,19 @@ def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int,
     compacted = 0
     for path in (lake.merged, lake.delta, lake.quarantine):
         for day in crowded_partitions(path, small_files):
-            where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
-            session().sql(f"OPTIMIZE {table(path)} {where} {order}")
+            if is_ordered or not _is_sail(session()):
+                where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
+                session().sql(f"OPTIMIZE {table(path)} {where} {order}")
+            else:
+                join_small_files(path, day)
             compacted += 1
     return compacted
+
+
+def _is_sail(spark: "SparkSession") -> bool:
+    from lakehouse.sail import is_sail
+
+    return is_sail(spark)
 
 
 def crowded_partitions(path: Path, small_files: int) -> list[date | None]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 METRICS = ("daily", "ip", "agent")
+# In the landing folder, and no part of it: the copy of landed rows that Sail reads, written anew by each pass.
+STAGED_FOLDER = "_staged"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ BYTES_RANGE = "bytes out of range"
 
 # Beyond these nothing is real, and sums and intervals would overflow.
 LATEST = date(2200, 1, 1)
+# The day of a time before or after these is that of the limit itself: not every engine has days for all times there are.
+FIRST_TIME = "0000-01-01 00:00:00+00:00"
+LAST_TIME = "9999-12-31 00:00:00+00:00"
 MAX_BYTES = 2**50
 
 
@@ -33,17 +36,27 @@ def normalised(rows: DataFrame) -> DataFrame:
     """``rows`` with cleaned text columns and their ``event_date`` (UTC); a blank id is none. Every row stays."""
     texts = {name: cleaned(F.col(name)) for name in TEXT_COLUMNS}
     event_id = F.when(F.trim("event_id") != "", F.col("event_id"))
-    return rows.withColumns(texts | {"event_id": event_id, "event_date": F.to_date("timestamp")})
+    return rows.withColumns(texts | {"event_id": event_id, "event_date": day(F.col("timestamp"))})
 
 
-def broken_rules(rules: Rules) -> Column:
-    """Every reason against a normalised row, as an array of strings: empty for a valid one, never null."""
-    return F.array_compact(F.array(_unparsable(), *_missing(rules), *_out_of_range(rules)))
+def day(time: Column) -> Column:
+    """The day (UTC) of a time; for one that no request can have, a day that none can have either."""
+    first, last = F.expr(f"TIMESTAMP'{FIRST_TIME}'"), F.expr(f"TIMESTAMP'{LAST_TIME}'")
+    return F.to_date(F.when(time < first, first).when(time > last, last).otherwise(time))
 
 
-def checked(rows: DataFrame, rules: Rules) -> DataFrame:
-    """Normalised ``rows`` with ``reasons``: why each is rejected."""
-    return rows.withColumn("reasons", broken_rules(rules))
+def broken_rules(rules: Rules, now: Column | None = None) -> Column:
+    """Every reason against a normalised row, as an array of strings: empty for a valid one, never null.
+
+    :param now: when a row that does not say it arrived; by default, when the query runs.
+    """
+    now = F.current_timestamp() if now is None else now
+    return F.array_compact(F.array(_unparsable(), *_missing(rules), *_out_of_range(rules, now)))
+
+
+def checked(rows: DataFrame, rules: Rules, now: Column | None = None) -> DataFrame:
+    """Normalised ``rows`` with ``reasons``: why each is rejected. With a ``now`` it is the same in each query."""
+    return rows.withColumn("reasons", broken_rules(rules, now))
 
 
 def accepted(rows: DataFrame) -> DataFrame:
@@ -67,10 +80,10 @@ def _missing(rules: Rules) -> list[Column]:
     return [F.when(is_parsed & F.col(name).isNull(), f"no {name}") for name in rules.required]
 
 
-def _out_of_range(rules: Rules) -> list[Column]:
+def _out_of_range(rules: Rules, now: Column) -> list[Column]:
     tolerance = F.make_dt_interval(secs=F.lit(float(rules.future_seconds)))
-    ingested_at = F.when(F.to_date("ingested_at") < F.lit(LATEST), F.col("ingested_at"))
-    arrived_at = F.coalesce(ingested_at, F.current_timestamp())  # a row that does not say when arrives now
+    ingested_at = F.when(day(F.col("ingested_at")) < F.lit(LATEST), F.col("ingested_at"))
+    arrived_at = F.coalesce(ingested_at, now)
     is_ahead = (F.col("event_date") >= F.lit(LATEST)) | (F.col("timestamp") > arrived_at + tolerance)
     earliest, status = F.lit(rules.earliest), F.col("status")
     return [

@@ -1,4 +1,4 @@
-"""The Spark session: a JVM of our own (local or on a cluster), or a Spark Connect server. I/O."""
+"""The Spark session: a JVM of our own (local or on a cluster), Sail in this process, or a Spark Connect server. I/O."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
 from lakehouse.locks import hold
+from lakehouse.sail import start_server
 from lakehouse.settings import Settings
 from lakehouse.tables import SMALL_BYTES
 
@@ -61,22 +62,25 @@ FIRST_COMPILER_ONLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240
 log = logging.getLogger("lakehouse.session")
 
 
-def job_session(settings: Settings, app_name: str) -> SparkSession:
+def job_session(settings: Settings, app_name: str, *, needs_spark: bool = False) -> SparkSession:
     """The session of a periodic job, which ends with its process.
 
     JVMs of jobs run one after the other: side by side on one machine they only slow each other down, and need twice the
     memory. Locks on tables are taken before, so that no two jobs wait for each other.
 
+    :param needs_spark: the job does what Sail cannot: with ``spark.engine: sail`` it has a JVM of its own.
     :raises LockedError: another job kept its turn for longer than ``TURN_SECONDS``.
     :raises EngineError: as ``spark_session``.
     """
-    if not settings.spark.remote:
+    is_sail = settings.spark.engine == "sail"
+    is_driver_ours = is_sail and needs_spark
+    if is_driver_ours or not (is_sail or settings.spark.remote):
         try:
             hold(settings.lake.locks, TURN)
         except LockedError:
             log.info("waiting for another job to leave Spark to this one")
             hold(settings.lake.locks, TURN, wait_seconds=TURN_SECONDS)
-    return spark_session(settings, app_name, is_short=True)
+    return spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=True)
 
 
 def spark_session(
@@ -84,14 +88,17 @@ def spark_session(
 ) -> SparkSession:
     """A session by ``settings.spark``.
 
-    :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server, for streaming queries.
+    :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server or ``spark.engine`` is Sail, for
+        streaming queries and for what Sail cannot do.
     :param is_short: a local JVM does without the second compiler, whose work would not pay off in a minute or so.
-    :raises EngineError: no Java, no Delta JARs, or a Connect server that does not answer; says what to do.
+    :raises EngineError: no Java, no Delta JARs, no Sail, or a Connect server that does not answer; says what to do.
     """
     spark = settings.spark
     conf = SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
     if spark.remote and not is_driver_ours:
         return _remote_session(spark.remote, conf)
+    if spark.engine == "sail" and not is_driver_ours:
+        return _remote_session(start_server(spark.shuffle_partitions), conf)
     _require_java()
     _require_delta_jars()
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.

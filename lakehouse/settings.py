@@ -142,8 +142,13 @@ class Maintain(Group):
 
 
 class Spark(Group):
-    """The engine: ``master`` for a JVM of our own (local or a cluster's), ``remote`` for a Spark Connect server."""
+    """The engine of the periodic jobs, and where it runs.
 
+    ``engine``: Apache Spark, or Sail for the jobs that it can do. ``master`` is for a JVM of our own (local or a
+    cluster's), ``remote`` for a Spark Connect server of either engine.
+    """
+
+    engine: Literal["spark", "sail"] = "spark"
     master: str = "local[*]"
     remote: str | None = None
     driver_memory: str = "1g"

@@ -228,6 +228,14 @@ def partition_files(path: Path) -> list[tuple[date | None, int]]:
     return list(zip(days, sizes, strict=True))
 
 
+def join_small_files(path: Path, day: date | None) -> None:
+    """Join the small files of a partition (``None``: of a table without), as they are, without Spark."""
+    from deltalake import DeltaTable
+
+    partition = [("event_date", "=", day.isoformat())] if day else None
+    DeltaTable(str(path)).optimize.compact(partition_filters=partition, target_size=2 * SMALL_BYTES)
+
+
 def tidy(path: Path, kept_hours: int) -> int:
     """Remove files that no version of the table within ``kept_hours`` uses, those of killed writers too, and old commits.
 

@@ -35,7 +35,7 @@ def lake(settings: Settings) -> Lake:
 
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """The session that all tests share."""
+    """The session that all tests share. ``TEST_ENGINE=sail`` makes it one of Sail's: ``tests/spark/test_engines.py``."""
     from lakehouse.session import FIRST_COMPILER_ONLY, spark_session
 
     # Tests are over before the second compiler's work pays off.
@@ -45,7 +45,8 @@ def spark() -> "Iterator[SparkSession]":
         "spark.sql.shuffle.partitions": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
     }
-    session = spark_session(unpack_settings({"spark": {"master": "local[2]", "conf": conf}}, "test"), "tests")
+    group = {"engine": os.environ.get("TEST_ENGINE", "spark"), "master": "local[2]", "conf": conf}
+    session = spark_session(unpack_settings({"spark": group}, "test"), "tests")
     yield session
     session.stop()
 

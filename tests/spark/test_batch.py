@@ -99,6 +99,7 @@ def test_a_refresh_killed_between_its_tables_is_done_again(
     assert [row[2] for row in figures(spark, lake, "agent")] == [1]
 
 
+@pytest.mark.apache_spark
 def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:

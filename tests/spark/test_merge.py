@@ -52,6 +52,7 @@ def test_a_request_is_cleaned_merged_and_enriched(run: Callable[[], int], lake: 
     assert figures(lake) == [FileFigures("a.parquet", "a.parquet", 1, 1, 0, 0)]
 
 
+@pytest.mark.apache_spark
 def test_rows_of_parquet_and_json_end_in_exactly_one_place(
     run: Callable[[], int], lake: Lake, spark: SparkSession
 ) -> None:

@@ -104,3 +104,13 @@ def test_what_a_table_no_longer_uses_goes_by_its_age_and_the_checksums_with_it(t
     version = latest_version(tmp_path)
     assert tidy(tmp_path, FIGURES_HOURS) == 0
     assert latest_version(tmp_path) == version
+
+
+def test_a_log_is_whole_with_characters_in_it_that_end_lines_elsewhere(tmp_path: Path) -> None:
+    """The first and last path of a file stand in its commit, and whoever asks for a page chooses paths."""
+    make(tmp_path, OLD)
+    write_deltalake(
+        str(tmp_path), pa.table({"event_id": ["\u2028a\u2029\x85", "\u2028b"], "bytes": [1, 2]}), mode="append"
+    )
+    assert "\u2028" in (tmp_path / "_delta_log" / f"{1:020}.json").read_text(encoding="utf-8")
+    assert column_names(tmp_path) == {"event_id", "bytes"}

@@ -225,6 +225,7 @@ def test_what_sail_writes_can_be_skipped_by_hours_and_has_delta_s_oldest_protoco
         assert stats["numRecords"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [("cleaner", "maintain"), ("cleaner", "replay"), ("cleaner", "rebuild")])
 def test_what_sail_cannot_do_is_left_to_spark(of_sail: Settings, words: tuple[str, ...]) -> None:
     done = command(of_sail, *words, PATH="/nowhere", PIPELINE_MAINTAIN__SMALL_FILES="2")
@@ -362,6 +363,7 @@ def test_any_other_line_is_not_read_at_all(line: str) -> None:
 OWN_TESTS = ["tests/spark/test_merge.py", "tests/spark/test_batch.py", "tests/spark/test_rules.py"]
 
 
+@pytest.mark.long
 def test_the_jobs_own_tests_pass_on_sail() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not apache_spark", *OWN_TESTS],

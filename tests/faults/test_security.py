@@ -197,9 +197,10 @@ SOURCES = sorted(
 
 # Everything that is put into the text of a query, by file: tables' paths, ranges of time, days, names of columns.
 PARTS_OF_QUERIES = {
+    "lakehouse/rules.py": {"FIRST_TIME", "LAST_TIME"},
     # The columns are the schema's, and the names of promoted ones, which the settings restrict to letters, digits and _.
     "cleaner/delta_lake.py": {
-        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))",
+        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))", "is_uncommon",
     },
     "cleaner/replay_rows.py": {"table(quarantine)"},
     "cleaner/maintain.py": {"table(path)", "where", "order"},

@@ -84,7 +84,7 @@ def test_a_lake_that_became_read_only_is_said_by_every_program_that_writes(tmp_p
         for program, word in WRITERS:
             code, said = run(program, word, "--conf", conf)
             assert code == 1
-            assert last_line(said) == f"{lake.ledger.parent}: Read-only file system: {READ_ONLY}; {GOES_ON}"
+            assert last_line(said) == f"{lake.locks}: Read-only file system: {READ_ONLY}; {GOES_ON}"
         code, said = run("producer", "ingest", tmp_path / "a.log", "--conf", conf)
         assert code == 1
         assert f"{lake.landing}: cannot write there: Read-only file system" in last_line(said)

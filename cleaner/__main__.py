@@ -95,7 +95,7 @@ def replay(
     with reporting_errors():
         if since and until and since > until:
             raise typer.BadParameter("--since is after --until")
-        settings = begin("cleaner", conf, job_log("replay"), is_writer=not dry_run)
+        settings = begin("cleaner", conf, job_log("replay"), is_writer=True)
         end_on_sigterm()
         from cleaner.replay import Asked
         from cleaner.replay import replay as run

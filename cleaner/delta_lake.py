@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from cleaner.enrich import delta_schema, enriched, require_promotable
-from cleaner.landing import Delivery, forget_staged, read_landed
+from cleaner.landing import Delivery, read_landed
 from lakehouse.errors import EngineError
 from lakehouse.json_text import json_text
 from lakehouse.lake import Lake
@@ -31,6 +31,7 @@ from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
+BY_DAY = ("event_date",)
 COMMON_TIMES = "TIMESTAMP'0001-01-01 00:00:00+00:00' AND TIMESTAMP'9999-12-31 00:00:00+00:00'"
 
 log = logging.getLogger("cleaner.merge")
@@ -42,11 +43,15 @@ def create_tables(settings: Settings) -> None:
     Outside of any merge, which could otherwise find one half made.
     """
     lake = settings.lake
-    by_day = ("event_date",)
-    create_table(lake.merged, MERGED, partition_by=by_day, description="one row per request, cleaned and unique")
+    create_record(lake)
     create_table(lake.quarantine, QUARANTINE, description="one row per rejected row or refused file")
     columns = delta_schema(settings.promoted)
-    create_table(lake.delta, columns, partition_by=by_day, description="one row per request, enriched")
+    create_table(lake.delta, columns, partition_by=BY_DAY, description="one row per request, enriched")
+
+
+def create_record(lake: Lake) -> None:
+    """Make ``merged/``, or columns of it, where they are missing."""
+    create_table(lake.merged, MERGED, partition_by=BY_DAY, description="one row per request, cleaned and unique")
 
 
 def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequence[Delivery]) -> list[FileFigures]:
@@ -80,7 +85,6 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
         insert_new(requests, lake.delta, IDENTITY, ranges)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
-    forget_staged(lake.landing)
     return figures
 
 

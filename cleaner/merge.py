@@ -93,6 +93,7 @@ def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Del
     :raises IdentityError: rows of files that have not changed are missing or doubled.
     """
     from cleaner.delta_lake import merge_deliveries
+    from cleaner.landing import forget_staged
 
     try:
         figures = merge_deliveries(spark, settings, deliveries)
@@ -106,6 +107,8 @@ def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Del
             ", ".join(sorted(gone)), first_line(error),
         )  # fmt: skip
         return _merged(spark, settings, unchanged) if unchanged else []
+    finally:
+        forget_staged(settings.lake.landing)
     figures = [
         _as_read(f) if not f.is_balanced and _has_changed(settings.lake, f.name, f.stamp) else f for f in figures
     ]

@@ -1,9 +1,11 @@
 """``delta/`` made anew from ``merged/``, which it is derived from. I/O."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lakehouse.delta_log import forget_lost_commits
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
@@ -23,20 +25,34 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
     Shares its lock with the merge: the two wait for each other.
 
     :param session: makes the Spark session; not called when nothing has been merged yet.
+    :raises TableError: the log of a table is damaged; nothing is done.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
-        if not is_table(lake.merged):
+    with (
+        lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds),
+        lock(lake.locks, JOB),
+        ledger.run(JOB) as run,
+    ):
+        tables = lake.merged, lake.delta
+        has_merged, has_delta = [is_table(path) for path in tables]
+        if not has_merged:
             log.info("nothing to do: nothing has been merged yet")
             return
+        for path in tables:
+            forget_lost_commits(path)
+        from cleaner.delta_lake import create_record, create_tables
         from cleaner.enrich import enriched
 
+        create_record(lake)  # an older release's lacks columns
+        if not has_delta:
+            create_tables(settings)
         merged = session().read.format("delta").load(str(lake.merged))
         rows = merged.transform(enriched, settings.promoted)
         # A day in one file, in time order.
         days = rows.repartition("event_date").sortWithinPartitions("event_date", "timestamp")
         writer = days.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.partitionBy("event_date").save(str(lake.delta))
+        os.sync()  # the ledger must not outlast a power cut without the table
         facts = table_facts(lake.delta)
         run.figures |= {"rows": 0 if facts is None else facts.rows}
         log.info("delta/ made anew from merged/: %d rows", run.figures["rows"])

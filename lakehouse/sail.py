@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The engine's own log goes to standard error, and thereby into a job's.
 LOG_LEVEL = "error"
+HOST = "127.0.0.1"
 
 
 def start_server(partitions: int) -> str:
@@ -28,6 +29,9 @@ def start_server(partitions: int) -> str:
     :raises EngineError: it is not installed, or does not start; says what to do.
     """
     os.environ.setdefault("RUST_LOG", LOG_LEVEL)
+    # A proxy of the environment is not for this machine.
+    direct = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy")  # noqa: SIM112 - gRPC looks for small letters
+    os.environ["no_grpc_proxy"] = ",".join(filter(None, (direct, HOST)))  # noqa: SIM112
     os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", str(partitions))
     try:
         from pysail.spark import SparkConnectServer
@@ -36,11 +40,11 @@ def start_server(partitions: int) -> str:
             f"pysail is not installed ({error}), which spark.engine: sail needs; install it with: make setup, or:"
             " pip install -c constraints.txt -e '.[spark,sail]'; or set spark.engine to spark"
         ) from error
-    server = SparkConnectServer("127.0.0.1", 0)
+    server = SparkConnectServer(HOST, 0)
     try:
         server.start(background=True)
     except Exception as error:
-        raise EngineError(f"Sail did not start on 127.0.0.1: {error}; or set spark.engine to spark") from error
+        raise EngineError(f"Sail did not start on {HOST}: {error}; or set spark.engine to spark") from error
     address = server.listening_address
     assert address is not None
     atexit.register(_stop, server)  # this keeps it, too: without a reference it would stop at once

@@ -66,7 +66,8 @@ class Ingest(Group):
     site: str = ""
     log_format: LogFormat = "auto"
     truncate_ips: bool = False
-    max_line_bytes: Annotated[int, Field(ge=1024)] = 4_194_304
+    # Escaped, as it lands, a line has up to seven times its bytes: still less than a reader takes (``landed.MAX_TEXT_BYTES``).
+    max_line_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 1_048_576
     quiet_seconds: Seconds = 2
     poll_seconds: Seconds = 0.5
 
@@ -172,7 +173,7 @@ def _new_column(name: str) -> str:
 
 
 # Steps from the object down: .name, ['name'] or [0].
-JSON_PATH = re.compile(r"\$(\.[^\s.'\[\]*]+|\['[^'*]+'\]|\[[0-9]+\])+")
+JSON_PATH = re.compile(r"\$(\.[^\s.'\[\]*]+|\['[^'*\s][^'*]*'\]|\[[0-9]+\])+")
 
 
 def _json_path(field: str) -> str:

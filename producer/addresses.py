@@ -6,7 +6,8 @@ import re
 import polars as pl
 
 IPV4 = r"^([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}$"
-IPV4_ANYWHERE = r"\b([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}\b"
+# An escape of JSON before it, such as \t, is no part of an address.
+IPV4_ANYWHERE = r"(\\[bfnrt]|\\u[0-9A-Fa-f]{4}|\b)([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}\b"
 # JSON's escapes such as \u001f are no part of an address.
 MAYBE_IPV6 = re.compile(r"(\\u[0-9A-Fa-f]{4})?([0-9A-Fa-f:.]{2,}(?:%\w+)?)", re.ASCII)
 IPV6_PREFIX, IPV6_CHARACTERS = 48, 64
@@ -16,7 +17,7 @@ def truncated_ips(rows: pl.DataFrame) -> pl.DataFrame:
     """Landed rows with the addresses in ``ip``, and wherever they stand in ``raw`` and ``rescued``, truncated."""
     return rows.with_columns(
         _by_distinct_value(pl.col("ip").str.replace(IPV4, "${1}.0")),
-        *(_by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}.0")) for name in ("raw", "rescued")),
+        *(_by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}${2}.0")) for name in ("raw", "rescued")),
     )
 
 

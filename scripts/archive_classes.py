@@ -45,11 +45,14 @@ def main() -> int:
             f"-XX:+UseSerialGC -XX:ArchiveClassesAtExit={made} -Xlog:disable -Xlog:all=error:stderr", folder
         )
         jvm: Popen[bytes] = spark.sparkContext._gateway.proc  # type: ignore[union-attr]
-        rehearse(spark, Path(folder))
-        spark.stop()
-        assert jvm.stdin is not None
-        jvm.stdin.close()  # the JVM ends, and writes
-        has_written = jvm.wait(EXIT_SECONDS) == 0
+        try:
+            rehearse(spark, Path(folder))
+            spark.stop()
+            assert jvm.stdin is not None
+            jvm.stdin.close()  # the JVM ends, and writes
+            has_written = jvm.wait(EXIT_SECONDS) == 0
+        finally:
+            jvm.kill()
     if not (has_written and made.exists()):
         print("The JVM wrote no archive of its classes; jobs will start more slowly, and run all the same.")
         return 0

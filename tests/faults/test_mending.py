@@ -334,7 +334,7 @@ def test_a_killed_jvm_or_python_worker_is_said_and_the_next_run_goes_on(tmp_path
     conf = settings_file(tmp_path, lake.root)
     land_json(lake.landing / "a.json", [landed("e1"), landed("e1"), landed("e2", status=None)])
     log = lake.merged / "_delta_log"
-    code, said = killed_when(conf, "cleaner", ("merge",), "java", lambda: log.is_dir())
+    code, said = killed_when(conf, "cleaner", ("merge",), "SparkSubmit", lambda: log.is_dir())
     assert code == 1
     assert last_line(said).startswith(
         "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory;"

@@ -28,6 +28,7 @@ HOUR = timedelta(hours=1)
 STATUS, NO_IP, UNPARSED = "status outside 100-599", "no ip", "line does not parse"
 AGENT = "curl/7.68.0"
 A, B, D = "a.parquet", "b.json", "d.parquet"
+NAMES = (A, B, "c.csv", D, "e.parquet", "f.parquet")
 
 
 def json_line(event_id: str, **fields: Any) -> str:
@@ -63,7 +64,7 @@ def versions(lake: Lake) -> dict[str, int]:
 
 
 def figures(lake: Lake) -> dict[str, tuple[int, int, int, int, dict[str, int]]]:
-    files = Ledger(lake.ledger).waiting_to_retire()
+    files = Ledger(lake.ledger).files(NAMES)
     return {f.landed_file: (f.rows, f.merged, f.duplicates, f.quarantined, f.reasons) for f in files}
 
 

@@ -1,5 +1,7 @@
 import gzip
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
+from lakehouse.landed import check
 from lakehouse.settings import Ingest
 from producer.blocks import Block, BlockReader
 from producer.identity import event_ids, fingerprint, line_hashes, line_spans
@@ -22,6 +25,7 @@ from producer.ingest import Ingestion, Quiet, chosen_files, files_named, results
 from producer.landing import LANDED, Lander
 from producer.rows import LineParser, Reading
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 24, 6, 17, 11, tzinfo=UTC)
 LINE = '192.0.2.{n} - - [17/May/2015:10:05:{n:02} +0000] "GET /{n} HTTP/1.1" 200 {n} "-" "a"'
 LINES = [LINE.format(n=n).encode() for n in range(9)]
@@ -159,6 +163,24 @@ def test_a_line_that_is_too_long_lands_cut_and_unparsed_and_the_next_lines_as_ev
     assert rows["source_offset"].to_list() == [0, len(long) + 1, len(long) + 1 + len(LINES[1]) + 1]
     assert rows["event_id"].n_unique() == 3
     assert rows["event_id"].str.head(16).unique().to_list() == [fingerprint("", cut)]
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "json"])
+@pytest.mark.parametrize("log_format", ["combined", "json"])
+@pytest.mark.parametrize("byte", [b"\xff", b"\0", b'\\"', b"\x1f"])
+def test_whatever_a_longest_line_holds_the_file_that_it_lands_in_is_taken(
+    tmp_path: Path, byte: bytes, log_format: str, file_format: str
+) -> None:
+    longest = Ingest().max_line_bytes
+    field = b'{"time": "2024-05-17T10:05:03Z", "ip": "192.0.2.1", "uri": "/", "status": 200, "colour": "%s"}'
+    filled = (byte * longest)[: longest - len(field)]
+    log = write(tmp_path / "a.log", b"\n".join([LINES[0], byte * longest, field % filled, LINES[1], b""]))
+    conf = tmp_path / "pipeline.yaml"
+    conf.write_text(f"paths: {{data_lake: {tmp_path / 'lake'}, log: {tmp_path / 'log'}}}\n")
+    words = ["ingest", str(log), "--format", file_format, "--log-format", log_format, "--conf", str(conf)]
+    subprocess.run([sys.executable, "-m", "producer", *words], cwd=ROOT, check=True, capture_output=True)
+    landed = [check(path) for path in waiting_files(tmp_path / "lake" / "logs_to_merge")]
+    assert [(file.refused, file.rows) for file in landed] == [(None, 4)]
 
 
 def test_a_line_of_a_megabyte_is_no_trouble(tmp_path: Path) -> None:

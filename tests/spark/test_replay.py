@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 STATUS, NO_IP, UNPARSED = "status outside 100-599", "no ip", "line does not parse"
 AGENT = "curl/7.68.0"
 A, B, D = "a.parquet", "b.json", "d.parquet"
-NAMES = (A, B, "c.csv", D, "e.parquet", "f.parquet")
+NAMES = (A, B, D, "e.parquet", "f.parquet")
 
 
 def json_line(event_id: str, **fields: Any) -> str:

@@ -60,5 +60,5 @@ check: $(READY) ## ruff, mypy --strict and the import rules
 	.venv/bin/lint-imports --no-cache
 
 clean: ## remove .venv and caches; the lake and the logs stay
-	rm -rf .venv bench/work build ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache spark-warehouse
+	rm -rf .venv bench/scratch build ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache spark-warehouse
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS, QUICK_RESULTS = Path("bench/results.json"), Path("bench/quick.json")
 PAGE, PICTURE = Path("docs/benchmarks.md"), Path("docs/pictures/benchmarks.svg")
-WORK = Path("bench/work")
+WORK = Path("bench/scratch")
 # What the lakes and logs of a form take, with some to spare.
 QUICK_BYTES, FULL_BYTES = 3 * 10**9, 30 * 10**9
 NEEDED = ("psutil", "pyspark", "deltalake", "polars", "duckdb")

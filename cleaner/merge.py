@@ -12,13 +12,12 @@ from cleaner.balance import require_balance
 from cleaner.maintain import compact
 from cleaner.recount import recount
 from cleaner.retire import retire_files
-from lakehouse.delta_log import forget_lost_commits
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
 from lakehouse.readable import first_line
 from lakehouse.settings import Settings
-from lakehouse.tables import is_table, table_facts
+from lakehouse.tables import ready_for_writing, table_facts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,11 +41,7 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
         started = time.monotonic()
-        # All of them must be whole, before anything is added to one.
-        tables = lake.merged, lake.quarantine, lake.delta
-        has_merged, _, has_delta = [is_table(path) for path in tables]
-        for path in tables:
-            forget_lost_commits(path)
+        has_merged, _, has_delta = ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         recount(lake, ledger, run)
         pending = ledger.deliveries(waiting_files(lake.landing))
         has_work = pending or (has_merged and not has_delta)

@@ -5,11 +5,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lakehouse.delta_log import forget_lost_commits
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
-from lakehouse.tables import is_table, table_facts
+from lakehouse.tables import ready_for_writing, table_facts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,13 +32,10 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
         lock(lake.locks, JOB),
         ledger.run(JOB) as run,
     ):
-        tables = lake.merged, lake.delta
-        has_merged, has_delta = [is_table(path) for path in tables]
+        has_merged, has_delta = ready_for_writing(lake.merged, lake.delta)
         if not has_merged:
             log.info("nothing to do: nothing has been merged yet")
             return
-        for path in tables:
-            forget_lost_commits(path)
         from cleaner.delta_lake import create_record, create_tables
         from cleaner.enrich import enriched
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lakehouse.checkpoint import Checkpoint
+from lakehouse.durable import write_durably
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import file_stamp, waiting_files
 from lakehouse.landed import check
@@ -69,13 +70,7 @@ class Arrivals:
 
     def write(self, arrivals: Iterable[Arrival]) -> None:
         """Replace the journal, durably."""
-        self.checkpoint.mkdir(parents=True, exist_ok=True)
-        hidden = self.path.with_name(f".{self.path.name}.tmp")
-        with hidden.open("w", encoding="utf-8") as handle:
-            handle.writelines(json.dumps(asdict(a)) + "\n" for a in arrivals)
-            handle.flush()
-            os.fsync(handle.fileno())
-        hidden.replace(self.path)
+        write_durably(self.path, "".join(json.dumps(asdict(a)) + "\n" for a in arrivals))
 
     def admit(self, landing: Path, *, max_files: int) -> list[Arrival]:
         """Number up to ``max_files`` landed files not seen yet, in the order of their names; forget those long gone.

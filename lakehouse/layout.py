@@ -5,8 +5,8 @@ A layout is brought up to date piece by piece: each program gives its tables the
 
 import json
 import logging
-import os
 
+from lakehouse.durable import write_durably
 from lakehouse.errors import LayoutError
 from lakehouse.lake import Lake
 
@@ -51,14 +51,8 @@ def adopt(lake: Lake) -> None:
     layout = require_known(lake)
     if layout == LAYOUT:
         return
-    hidden = lake.layout.with_name(f".{lake.layout.name}.{os.getpid()}.tmp")
     try:
-        hidden.parent.mkdir(parents=True, exist_ok=True)
-        with hidden.open("w", encoding="utf-8") as handle:
-            handle.write(_content() + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        hidden.replace(lake.layout)
+        write_durably(lake.layout, _content() + "\n", has_rivals=True)
     except OSError as error:
         log.warning("%s: cannot be written: %s; free some space or see to its permissions", lake.layout, error.strerror)
         return

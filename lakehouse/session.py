@@ -13,8 +13,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
 from lakehouse.locks import hold
-from lakehouse.sail import is_sail as runs_sail
-from lakehouse.sail import start_server
+from lakehouse.sail import is_sail, start_server
 from lakehouse.settings import Settings
 from lakehouse.tables import SMALL_BYTES
 
@@ -73,16 +72,16 @@ def job_session(settings: Settings, app_name: str, *, needs_spark: bool = False)
     :raises LockedError: another job kept its turn for longer than ``TURN_SECONDS``.
     :raises EngineError: as ``spark_session``.
     """
-    is_sail = settings.spark.engine == "sail"
-    is_driver_ours = is_sail and needs_spark and not settings.spark.remote
-    if is_driver_ours or not (is_sail or settings.spark.remote):
+    wants_sail = settings.spark.engine == "sail"
+    is_driver_ours = wants_sail and needs_spark and not settings.spark.remote
+    if is_driver_ours or not (wants_sail or settings.spark.remote):
         try:
             hold(settings.lake.locks, TURN)
         except LockedError:
             log.info("waiting for another job to leave Spark to this one")
             hold(settings.lake.locks, TURN, wait_seconds=TURN_SECONDS)
     session = spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=True)
-    if needs_spark and runs_sail(session):
+    if needs_spark and is_sail(session):
         raise EngineError(
             f"spark.remote ({settings.spark.remote}) is a server of Sail, which cannot do this: "
             f"for {app_name}, set spark.remote to null or to a server of Apache Spark"

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta_log import has_log
+from lakehouse.delta_log import forget_lost_commits, has_log
 from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -41,6 +41,19 @@ def is_table(path: Path) -> bool:
     :raises TableError: there is one with a damaged log; says which file, and what to do.
     """
     return has_log(path)
+
+
+def ready_for_writing(*paths: Path) -> list[bool]:
+    """Whether there is a table at each of ``paths``: all of them whole, before anything is added to one.
+
+    Only for their one writer, under its lock.
+
+    :raises TableError: the log of one is damaged; nothing is done.
+    """
+    are_there = [is_table(path) for path in paths]
+    for path in paths:
+        forget_lost_commits(path)
+    return are_there
 
 
 def create_table(

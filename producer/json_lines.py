@@ -1,8 +1,9 @@
 r"""Lines of JSON, as web servers are commonly set up to write, to the fields that :mod:`producer.formats` lands. Pure.
 
 Each column has several usual spellings of its key; the first that the object has counts. Values that are objects or
-arrays are passed over. What no column took is kept in ``rescued``, a JSON object. nginx's default escaping writes ``\xNN`` into what is meant to be JSON: such lines are taken
-too, and the escape stays in the value as it stays in a Combined line.
+arrays are passed over. What no column took is kept in ``rescued``, a JSON object. nginx's default escaping writes
+``\xNN`` into what is meant to be JSON: such lines are taken too, and the escape stays in the value as it stays in a
+Combined line.
 """
 
 import json

@@ -8,12 +8,12 @@ file that verifies against none is read from its beginning: its rows are duplica
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from lakehouse.durable import write_durably
 from lakehouse.errors import PipelineError
 from producer.formats import Parser
 from producer.landing import sync_folder
@@ -150,14 +150,8 @@ class Places:
             "complete_until": self.complete_until,
             "places": [vars(p) for p in places],
         }
-        hidden = self._file.with_name(f".{self._file.name}.tmp")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with hidden.open("w", encoding="utf-8") as file:
-                json.dump(document, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            hidden.replace(self._file)
+            write_durably(self._file, json.dumps(document, indent=1))
             sync_folder(self._file.parent)
         except OSError as error:
             raise PipelineError(

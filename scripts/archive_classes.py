@@ -7,9 +7,8 @@ a JVM load them; it writes the archive as it ends. A JVM of another version take
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyspark
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -101,7 +100,7 @@ def rehearse(spark: SparkSession, folder: Path) -> None:
     again.option("replaceWhere", first_day).save(str(metrics))
     spark.sql(f"OPTIMIZE delta.`{table}` WHERE event_date >= '1970-01-01' ZORDER BY (`timestamp`)")
     spark.sql(f"VACUUM delta.`{table}`")
-    stream(spark, rows, landed, folder, lambda batch: insert(batch, table))
+    stream(spark, rows, landed, folder, table)
 
 
 def checked(rows: DataFrame) -> DataFrame:
@@ -120,16 +119,15 @@ def insert(rows: DataFrame, table: Path) -> None:
     )
 
 
-def stream(spark: SparkSession, rows: DataFrame, landed: Path, folder: Path, each: Callable[[DataFrame], Any]) -> None:
+def stream(spark: SparkSession, rows: DataFrame, landed: Path, folder: Path, table: Path) -> None:
     """A query that archives, and one that removes duplicates and merges."""
     arriving = spark.readStream.schema(rows.schema).parquet(str(landed))
     archived = arriving.writeStream.format("parquet").option("path", str(folder / "archive"))
     unique = arriving.withWatermark("timestamp", "1 hour").dropDuplicatesWithinWatermark(["event_id"])
-    merged = unique.writeStream.foreachBatch(lambda batch, _: each(batch))
+    merged = unique.writeStream.foreachBatch(lambda batch, _: insert(batch, table))
     for name, query in (("archived", archived), ("merged", merged)):
-        query.option("checkpointLocation", str(folder / f"_{name}")).trigger(
-            availableNow=True
-        ).start().awaitTermination()
+        ready = query.option("checkpointLocation", str(folder / f"_{name}")).trigger(availableNow=True)
+        ready.start().awaitTermination()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ LANDED_DEFAULTS: dict[str, Any] = {
     "rescued": None,
 }  # fmt: skip
 
+# Names that are a pattern, an escape or the start of something else to some reader of paths.
+ODD_NAMES = ("a b.parquet", "[x].parquet", "{y,z}.parquet", "x.parquet", "50%25.parquet", "q?*.parquet")
+
 
 def landed(event_id: str | None = "e1", **fields: Any) -> dict[str, Any]:
     """A landed row; ``landed("e2", status=404)`` differs from the default in its id and status."""

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import shutil
 import time
 import uuid
@@ -19,6 +18,7 @@ from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import add_figures, create_metrics_tables
 from consumer.components.visitors import visitors
 from lakehouse.checkpoint import Checkpoint
+from lakehouse.durable import write_durably
 from lakehouse.enrich import with_agents
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import METRICS, Lake
@@ -128,13 +128,8 @@ def prepare(lake: Lake) -> str:
     shutil.rmtree(checkpoint, ignore_errors=True)
     application_id = str(uuid.uuid4())
     create_metrics_tables(lake, application_id, is_reset=True)
-    checkpoint.mkdir(parents=True)
-    hidden = checkpoint / f".{APPLICATION_FILE}.tmp"
-    with hidden.open("w", encoding="utf-8") as handle:
-        handle.write(application_id)
-        handle.flush()
-        os.fsync(handle.fileno())
-    hidden.replace(id_file)
+    checkpoint.mkdir(parents=True)  # not if something of the old one is still there
+    write_durably(id_file, application_id)
     return application_id
 
 

@@ -24,7 +24,7 @@ from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.ndjson import landed_rows
 from lakehouse.settings import Settings, unpack_settings
-from tests.builders import LANDED_DEFAULTS, T0, land_json, land_parquet, landed, unparsed
+from tests.builders import LANDED_DEFAULTS, ODD_NAMES, T0, land_json, land_parquet, landed, unparsed
 from tests.spark.test_ndjson import as_json
 
 pytest.importorskip("pysail", reason="pysail is not installed: make setup")
@@ -141,16 +141,7 @@ def odd_rows() -> list[dict[str, Any]]:
 def land_all(landing: Path) -> None:
     """Files of odd names, both formats, columns that are missing, times that no calendar has."""
     land_parquet(landing / "many.parquet", many(1, 2000))
-    names = [
-        "a b.parquet",
-        "[x].parquet",
-        "{y,z}.parquet",
-        "x.parquet",
-        "50%25.parquet",
-        "é'\"`.parquet",
-        "q?*.parquet",
-    ]
-    for number, name in enumerate(names):
+    for number, name in enumerate([*ODD_NAMES, "é'\"`.parquet"]):
         land_parquet(landing / name, [landed(f"n{number}"), landed(f"n{number}"), landed("x")])
     land_parquet(landing / "odd.parquet", odd_rows())
     land_json(landing / "#2 + 3.json", [landed("j1", agent=None), landed("j1"), landed(None), landed("j2", status=42)])

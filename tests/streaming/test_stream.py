@@ -35,6 +35,9 @@ from tests.tables import rows, utc
 
 DAY = date(2024, 5, 17)
 NOTHING = dict.fromkeys(LANDED_DEFAULTS)
+MERGED_ROW = (
+    "e1", T0, DAY, "192.0.2.1", None, "GET", "/", None, "HTTP/1.1", 200, 10, None, "x", None, "s", 0, T0, "f", None,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -145,28 +148,7 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_metrics_tables(lake, "app")
-    row = (
-        "e1",
-        T0,
-        DAY,
-        "192.0.2.1",
-        None,
-        "GET",
-        "/",
-        None,
-        "HTTP/1.1",
-        200,
-        10,
-        None,
-        "x",
-        None,
-        "s",
-        0,
-        T0,
-        "f",
-        None,
-    )
-    batch = spark.createDataFrame([row], MERGED)
+    batch = spark.createDataFrame([MERGED_ROW], MERGED)
     add = upsert.add_figures
 
     def add_or_die(rows: Any, path: Path, grain: str, *args: Any, **kwargs: Any) -> None:
@@ -188,28 +170,7 @@ def test_what_older_batches_left_in_the_tables_goes_with_its_age(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
     create_metrics_tables(lake, "app")
-    row = (
-        "e1",
-        T0,
-        DAY,
-        "192.0.2.1",
-        None,
-        "GET",
-        "/",
-        None,
-        "HTTP/1.1",
-        200,
-        10,
-        None,
-        "x",
-        None,
-        "s",
-        0,
-        T0,
-        "f",
-        None,
-    )
-    batch = spark.createDataFrame([row], MERGED)
+    batch = spark.createDataFrame([MERGED_ROW], MERGED)
     tables = [lake.metrics("streaming", grain) for grain in METRICS]
     for table in tables:  # the note of a removed file would keep it for its hour
         kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "1"}

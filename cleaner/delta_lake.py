@@ -31,6 +31,7 @@ from lakehouse.sql import Range, hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
+ARRIVAL = ("landed_file", "source", "source_offset", "ingested_at", "raw")
 BY_DAY = ("event_date",)
 COMMON_TIMES = "TIMESTAMP'0001-01-01 00:00:00+00:00' AND TIMESTAMP'9999-12-31 00:00:00+00:00'"
 
@@ -98,9 +99,7 @@ def complete_delta(spark: SparkSession, settings: Settings) -> None:
 
 def unique(requests: DataFrame) -> DataFrame:
     """Accepted rows in MERGED's columns, the first arrival of each request."""
-    arrivals = Window.partitionBy(*IDENTITY).orderBy("landed_file", "source", "source_offset", "ingested_at")
-    first = requests.withColumn("arrival", F.row_number().over(arrivals)).where("arrival = 1")
-    return first.select(*MERGED.names)
+    return first_arrivals(requests, IDENTITY).select(*MERGED.names)
 
 
 def identified(rows: DataFrame) -> DataFrame:
@@ -136,9 +135,15 @@ def require_common_times(rows: DataFrame) -> None:
 
 def quarantined(rows: DataFrame) -> DataFrame:
     """Rejected, identified rows in QUARANTINE's columns, the first arrival of each."""
-    arrivals = Window.partitionBy("event_id").orderBy("landed_file", "source", "source_offset", "ingested_at", "raw")
-    first = rows.withColumn("arrival", F.row_number().over(arrivals)).where("arrival = 1")
+    first = first_arrivals(rows, ("event_id",))
     return first.withColumn("quarantined_at", F.current_timestamp()).select(*QUARANTINE.names)
+
+
+def first_arrivals(rows: DataFrame, identity: Sequence[str]) -> DataFrame:
+    """The first arrival of each: of those that claim one place in one file, the same one in every run and on each engine."""
+    others = [name for name in LANDED.names if name not in {*ARRIVAL, *identity}]
+    arrivals = Window.partitionBy(*identity).orderBy(*ARRIVAL, *others)
+    return rows.withColumn("arrival", F.row_number().over(arrivals)).where("arrival = 1")
 
 
 def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame:

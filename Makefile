@@ -37,7 +37,7 @@ run: $(READY) ## all three programs until Ctrl-C
 	@scripts/run.sh
 
 test: $(READY) ## the tests: unit, spark and streaming, in two processes
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m 'not e2e and not long'
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not e2e and not long'
 
 faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or so; SEED=N runs a seed again, or on
 	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults tests/spark/test_replay.py tests/spark/test_engines.py

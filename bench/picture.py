@@ -16,6 +16,9 @@ def write_picture(path: Path, rows: Mapping[str, RowResult]) -> None:
 
     :raises BenchError: matplotlib is not installed, or there is nothing to draw.
     """
+    drawn = [rows[name] for name in ROWS if name in rows]
+    if not drawn:
+        raise BenchError("no figures yet; measure first: make bench")
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -23,9 +26,6 @@ def write_picture(path: Path, rows: Mapping[str, RowResult]) -> None:
         raise BenchError(
             "matplotlib is not installed; type: .venv/bin/pip install -c constraints.txt -e '.[bench]'"
         ) from None
-    drawn = [rows[name] for name in ROWS if name in rows]
-    if not drawn:
-        raise BenchError("no figures yet; measure first: make bench")
     mpl.rcParams |= {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 8}
     heights = [PANEL_HEIGHT + BAR_HEIGHT * len(row.cases) for row in drawn]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")

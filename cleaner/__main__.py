@@ -38,6 +38,13 @@ def _session(settings: "Settings", app_name: str, *, needs_spark: bool = False) 
     return job_session(settings, app_name, needs_spark=needs_spark)
 
 
+def _merge_session(settings: "Settings") -> "SparkSession":
+    from lakehouse.lake import waiting_bytes
+    from lakehouse.session import job_session
+
+    return job_session(settings, "merge", work_bytes=waiting_bytes(settings.lake.landing))
+
+
 @app.command()
 def merge(conf: Conf = DEFAULT_CONF) -> None:
     """Bring everything that has landed into merged/, quarantine/ and delta/, each row once.
@@ -50,7 +57,7 @@ def merge(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.merge import merge as run
 
-        run(settings, partial(_session, settings, "merge"))
+        run(settings, partial(_merge_session, settings))
 
 
 @app.command()

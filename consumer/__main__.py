@@ -1,6 +1,7 @@
 """``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,10 +30,11 @@ app = application("Archive and count what lands (stream), compute exact metrics 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def _session(settings: "Settings", app_name: str) -> "SparkSession":
+def _batch_session(settings: "Settings") -> "SparkSession":
+    from consumer.batch import pending_bytes
     from lakehouse.session import job_session
 
-    return job_session(settings, app_name)
+    return job_session(settings, "batch", work_bytes=pending_bytes(settings.lake))
 
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
@@ -55,20 +57,38 @@ def stream(
     """
     with reporting_errors():
         settings = begin("consumer", conf, "consumer/consumer.log", is_writer=True)
-        from consumer.streaming import stream as run
-        from consumer.streaming import stream_once
-        from lakehouse.session import spark_session
+        if once:
+            _stream_once(settings)
+        else:
+            _stream(settings)
 
-        spark = spark_session(settings, "stream", is_driver_ours=True)
-        # Signals after the session, which takes Ctrl-C for itself.
-        try:
-            if once:
-                end_on_sigterm()
-                stream_once(spark, settings)
-            else:
-                run(spark, settings, stop_on_signals())
-        finally:
-            spark.stop()
+
+def _stream_once(settings: "Settings") -> None:
+    from consumer.streaming import stream_once
+    from lakehouse.session import spark_session
+
+    spark = spark_session(settings, "stream", is_driver_ours=True)
+    try:
+        end_on_sigterm()  # after the session, which takes Ctrl-C for itself
+        stream_once(spark, settings)
+    finally:
+        spark.stop()
+
+
+def _stream(settings: "Settings") -> None:
+    from consumer.streaming import stream as run
+    from lakehouse.session import session_conf, spark_session
+    from lakehouse.shared import new_token, shared, sharing_conf
+
+    host, token = settings.spark.shared_host, new_token()
+    start_conf = sharing_conf(host, token) if settings.spark.shared else {}
+    spark = spark_session(settings, "stream", is_driver_ours=True, start_conf=start_conf)
+    try:
+        stop = stop_on_signals()
+        with shared(spark, settings.lake, host, token, session_conf(settings)) if start_conf else nullcontext():
+            run(spark, settings, stop)
+    finally:
+        spark.stop()
 
 
 @app.command()
@@ -82,7 +102,7 @@ def batch(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from consumer.batch import refresh
 
-        refresh(settings, partial(_session, settings, "batch"))
+        refresh(settings, partial(_batch_session, settings))
 
 
 @app.command()

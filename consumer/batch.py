@@ -24,6 +24,7 @@ from lakehouse.tables import (
     create_table,
     is_table,
     latest_version,
+    partition_files,
     table_id,
 )
 
@@ -90,6 +91,14 @@ def find_change(lake: Lake, ledger: Ledger) -> Change | None:
     if known == version:
         return None
     return Change(identifier, version, changed_days(lake.delta, known))
+
+
+def pending_bytes(lake: Lake) -> int:
+    """The size of those days of ``delta/`` that a refresh would read. No JVM."""
+    change = find_change(lake, Ledger(lake.ledger))
+    if change is None:
+        return 0
+    return sum(size for day, size in partition_files(lake.delta) if change.days is None or day in change.days)
 
 
 def _visitors(spark: SparkSession, lake: Lake, version: int, days: set[date] | None) -> DataFrame:

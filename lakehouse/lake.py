@@ -1,6 +1,7 @@
 """Where everything in ``data_lake/`` stands. Paths only: importing or using this opens nothing."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,11 @@ class Lake:
         return self.root / "_ledger" / "lake.json"
 
     @property
+    def shared_spark(self) -> Path:
+        """Where the consumer's Spark is and what opens it (JSON), as long as it runs."""
+        return self.root / "_ledger" / "shared-spark.json"
+
+    @property
     def locks(self) -> Path:
         """One lock file for each table or job."""
         return self.root / "_ledger" / "locks"
@@ -88,6 +94,15 @@ def waiting_files(landing: Path) -> list[Path]:
     Nothing else that lies there is looked into: see ``left_alone``.
     """
     return [path for path, is_landed in _visible(landing) if is_landed]
+
+
+def waiting_bytes(landing: Path) -> int:
+    """The size of all landed files; of those that go while they are looked at, none."""
+    found = 0
+    for path in waiting_files(landing):
+        with suppress(OSError):
+            found += path.stat().st_size
+    return found
 
 
 def left_alone(landing: Path) -> list[Path]:

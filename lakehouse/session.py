@@ -15,6 +15,7 @@ from lakehouse.errors import EngineError, LockedError
 from lakehouse.locks import hold
 from lakehouse.sail import is_sail, start_server
 from lakehouse.settings import Settings
+from lakehouse.shared import MAX_WORK_BYTES, attach
 from lakehouse.tables import SMALL_BYTES
 
 MIN_JAVA = 17
@@ -62,12 +63,15 @@ FIRST_COMPILER_ONLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240
 log = logging.getLogger("lakehouse.session")
 
 
-def job_session(settings: Settings, app_name: str, *, needs_spark: bool = False) -> SparkSession:
+def job_session(
+    settings: Settings, app_name: str, *, needs_spark: bool = False, work_bytes: int | None = None
+) -> SparkSession:
     """The session of a periodic job, which ends with its process.
 
-    JVMs of jobs run one after the other: side by side on one machine they only slow each other down, and need twice the
+    Jobs have Spark one after the other: side by side on one machine they only slow each other down, and need twice the
     memory. Locks on tables are taken before, so that no two jobs wait for each other.
 
+    :param work_bytes: what the job has to read. If that is little, it may do so in the consumer's Spark.
     :param needs_spark: the job does what Sail cannot: with ``spark.engine: sail`` it has a JVM of its own.
     :raises LockedError: another job kept its turn for longer than ``TURN_SECONDS``.
     :raises EngineError: as ``spark_session``.
@@ -80,6 +84,10 @@ def job_session(settings: Settings, app_name: str, *, needs_spark: bool = False)
         except LockedError:
             log.info("waiting for another job to leave Spark to this one")
             hold(settings.lake.locks, TURN, wait_seconds=TURN_SECONDS)
+        if settings.spark.shared and not needs_spark and work_bytes is not None and work_bytes <= MAX_WORK_BYTES:
+            session = attach(settings.lake, session_conf(settings))
+            if session is not None:
+                return session
     session = spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=True)
     if needs_spark and is_sail(session):
         raise EngineError(
@@ -89,18 +97,30 @@ def job_session(settings: Settings, app_name: str, *, needs_spark: bool = False)
     return session
 
 
+def session_conf(settings: Settings) -> dict[str, str]:
+    """What any session has, wherever its engine is."""
+    spark = settings.spark
+    return SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
+
+
 def spark_session(
-    settings: Settings, app_name: str, *, is_driver_ours: bool = False, is_short: bool = False
+    settings: Settings,
+    app_name: str,
+    *,
+    is_driver_ours: bool = False,
+    is_short: bool = False,
+    start_conf: dict[str, str] | None = None,
 ) -> SparkSession:
     """A session by ``settings.spark``.
 
     :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server or ``spark.engine`` is Sail, for
         streaming queries and for what Sail cannot do.
+    :param start_conf: what else a JVM of our own is started with.
     :param is_short: a local JVM does without the second compiler, whose work would not pay off in a minute or so.
     :raises EngineError: no Java, no Delta JARs, no Sail, or a Connect server that does not answer; says what to do.
     """
     spark = settings.spark
-    conf = SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
+    conf = session_conf(settings)
     if spark.remote and not is_driver_ours:
         return _remote_session(spark.remote, conf)
     if spark.engine == "sail" and not is_driver_ours:
@@ -115,7 +135,7 @@ def spark_session(
     conf = STATIC_CONF | {
         "spark.driver.memory": spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(_java_options(is_local=spark.master.startswith("local"), is_short=is_short)),
-    } | conf  # fmt: skip
+    } | (start_conf or {}) | conf  # fmt: skip
     if spark.master.startswith("local"):
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
     for key, value in conf.items():

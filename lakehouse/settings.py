@@ -146,12 +146,15 @@ class Spark(Group):
     """The engine of the periodic jobs, and where it runs.
 
     ``engine``: Apache Spark, or Sail for the jobs that it can do. ``master`` is for a JVM of our own (local or a
-    cluster's), ``remote`` for a Spark Connect server of either engine.
+    cluster's), ``remote`` for a Spark Connect server of either engine. ``shared``: the consumer lets the jobs into its JVM
+    for a minute's work, at ``shared_host``, one of its machine's names.
     """
 
     engine: Literal["spark", "sail"] = "spark"
     master: str = "local[*]"
     remote: str | None = None
+    shared: bool = True
+    shared_host: str = "127.0.0.1"
     driver_memory: str = "1g"
     shuffle_partitions: Positive = 2
     conf: dict[str, str] = {}

@@ -1,0 +1,109 @@
+"""The consumer's Spark, shared: a minute's work of the periodic jobs runs in it, and need not start a JVM. I/O.
+
+The stream opens it by Spark Connect to those who know the token, and writes down in the lake where it is. A job that finds
+nobody there has a JVM of its own; and so has one with much to do, for the stream's memory is not made for that.
+"""
+
+import json
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from urllib.parse import quote
+
+from pyspark.sql import SparkSession
+
+from lakehouse.durable import write_durably
+from lakehouse.lake import Lake
+
+MAX_WORK_BYTES = 32 * 1024 * 1024
+ANSWER_SECONDS = 3
+RETRIES = 2
+SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"
+PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
+
+log = logging.getLogger("lakehouse.shared")
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where the shared Spark is, what opens it, and which settings its sessions have."""
+
+    host: str
+    port: int
+    token: str
+    conf: dict[str, str]
+
+    @property
+    def address(self) -> str:
+        """For ``SparkSession.builder.remote``. The token goes as a header: given as one it would ask for TLS."""
+        return f"sc://{self.host}:{self.port}/;authorization={quote(f'Bearer {self.token}')}"
+
+
+def sharing_conf(host: str, token: str) -> dict[str, str]:
+    """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its own names."""
+    return {
+        "spark.plugins": PLUGIN,
+        "spark.connect.grpc.binding.address": host,
+        "spark.connect.grpc.binding.port": "0",
+        "spark.connect.authenticate.token": token,
+    }
+
+
+def new_token() -> str:
+    """A secret for ``sharing_conf`` and ``shared``."""
+    return secrets.token_urlsafe(32)
+
+
+@contextmanager
+def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[str, str]) -> Iterator[None]:
+    """Tell the jobs where ``spark`` is, started with ``sharing_conf``, as long as this lasts.
+
+    :param conf: the settings that its sessions have.
+    """
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    service = getattr(getattr(jvm, SERVICE), "MODULE$")  # as a Scala object is called in Java
+    port = service.localPort()
+    door = Door(host, port, token, conf)
+    lake.shared_spark.unlink(missing_ok=True)
+    write_durably(lake.shared_spark, json.dumps(asdict(door)), mode=0o600)
+    try:
+        yield
+    finally:
+        lake.shared_spark.unlink(missing_ok=True)
+
+
+def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
+    """A session in the shared Spark; ``None`` if there is none, or one that was started with other settings than ``conf``."""
+    door = _door(lake)
+    if door is None or door.conf != conf:
+        return None
+    if not _answers(door):
+        log.info("the consumer's Spark does not answer at %s:%d: starting one for this job", door.host, door.port)
+        return None
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session = SparkSession.builder.remote(door.address).getOrCreate()
+    # It is on this machine, or next to it: if it is gone, nothing is gained by waiting for minutes.
+    session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])  # type: ignore[attr-defined]
+    return session
+
+
+def _door(lake: Lake) -> Door | None:
+    try:
+        return Door(**json.loads(lake.shared_spark.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _answers(door: Door) -> bool:
+    import grpc
+
+    with grpc.insecure_channel(f"{door.host}:{door.port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
+        except grpc.FutureTimeoutError:
+            return False
+    return True

@@ -102,9 +102,12 @@ def spark_session(
     spark = settings.spark
     conf = SQL_CONF | {"spark.sql.shuffle.partitions": str(spark.shuffle_partitions)} | spark.conf
     if spark.remote and not is_driver_ours:
-        return _remote_session(spark.remote, conf)
+        failure = f"no Spark Connect server answers at {spark.remote} (spark.remote)"
+        return _remote_session(spark.remote, conf, failure, "start it, or set spark.remote to null")
     if spark.engine == "sail" and not is_driver_ours:
-        return _remote_session(start_server(spark.shuffle_partitions), conf)
+        address = start_server(spark.shuffle_partitions)
+        failure = f"Sail (spark.engine: sail) started at {address}, but gives no session"
+        return _remote_session(address, conf, failure, "report it with these lines, or set spark.engine to spark")
     _require_java()
     _require_delta_jars()
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
@@ -135,15 +138,14 @@ def _java_options(*, is_local: bool, is_short: bool) -> list[str]:
     return options
 
 
-def _remote_session(remote: str, conf: dict[str, str]) -> SparkSession:
+def _remote_session(remote: str, conf: dict[str, str], failure: str, advice: str) -> SparkSession:
+    """A session on the server at ``remote``; ``failure`` says what went wrong there by what the user set."""
     try:
         session = SparkSession.builder.remote(remote).getOrCreate()
         for key, value in conf.items():
             session.conf.set(key, value)
     except Exception as error:
-        raise EngineError(
-            f"no Spark Connect server answers at {remote} (spark.remote): {error}; start it, or set spark.remote to null"
-        ) from error
+        raise EngineError(f"{failure}: {error}; {advice}") from error
     return session
 
 

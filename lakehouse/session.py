@@ -12,6 +12,7 @@ import pyspark
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
+from lakehouse.fixed_conf import FIXED_SQL, FIXED_STATIC, values
 from lakehouse.locks import hold
 from lakehouse.sail import is_sail, start_server
 from lakehouse.settings import Settings
@@ -23,12 +24,7 @@ TURN_SECONDS = 600  # how long a periodic job waits for another one
 LOG4J = Path("conf/log4j2.properties")
 
 # Settings that any session takes, a remote one too.
-SQL_CONF = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 is read wrongly elsewhere
-    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",  # JSON may have a key twice; that is no reason for a query to fail
-    "spark.sql.files.ignoreCorruptFiles": "false",
-    "spark.sql.files.ignoreMissingFiles": "false",
+SQL_CONF = values(FIXED_SQL) | {
     "spark.databricks.io.skipping.mdc.sortWithinFiles": "true",  # OPTIMIZE in time order: inside files too
     "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
     "spark.databricks.delta.optimize.maxFileSize": str(2 * SMALL_BYTES),
@@ -44,9 +40,7 @@ SQL_CONF = {
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
 }
 # Settings that only a JVM at its start takes.
-STATIC_CONF = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+STATIC_CONF = values(FIXED_STATIC) | {
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",

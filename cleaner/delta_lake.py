@@ -22,6 +22,7 @@ from cleaner.landing import Delivery, read_landed
 from lakehouse.errors import EngineError
 from lakehouse.json_text import json_text
 from lakehouse.lake import Lake
+from lakehouse.landed import REFUSED
 from lakehouse.ledger import FileFigures
 from lakehouse.rules import accepted, checked, normalised, rejected
 from lakehouse.sail import is_sail
@@ -33,6 +34,9 @@ from lakehouse.tables import create_table
 IDENTITY = ("event_id", "timestamp")
 ARRIVAL = ("landed_file", "source", "source_offset", "ingested_at", "raw")
 BY_DAY = ("event_date",)
+# A refused file and a row may have one id in quarantine, for a landed row can claim any: they are told apart by the reason.
+IS_REFUSED = f"array_join(t.reasons, ' ') LIKE '{REFUSED}%'"
+IS_ROW = f"NOT {IS_REFUSED}"
 COMMON_TIMES = "TIMESTAMP'0001-01-01 00:00:00+00:00' AND TIMESTAMP'9999-12-31 00:00:00+00:00'"
 
 log = logging.getLogger("cleaner.merge")
@@ -65,7 +69,7 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     refused = [d for d in deliveries if d.file.refused]
     taken = [d for d in deliveries if not d.file.refused]
     if refused:
-        insert_new(refused_files(spark, refused), lake.quarantine, ("event_id",))
+        insert_new(refused_files(spark, refused), lake.quarantine, ("event_id",), IS_REFUSED)
     figures = [refused_figures(d) for d in refused]
     if not any(d.file.rows for d in taken):
         return figures + [figures_of(d) for d in taken]
@@ -74,16 +78,17 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now).persist()
     contents = summary(kept)
     ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
+    hours = range_condition("t", ranges)
     if contents.has_unidentified:
         require_common_times(kept)
     rows = kept.transform(identified) if contents.has_unidentified else kept
     if contents.has_rejected:
-        insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",))
+        insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",), IS_ROW)
     if contents.hours:
-        insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, ranges)
+        insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
         requests = merged_rows(spark, lake, taken, ranges).transform(enriched, settings.promoted)
-        insert_new(requests, lake.delta, IDENTITY, ranges)
+        insert_new(requests, lake.delta, IDENTITY, hours)
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
     return figures
@@ -154,15 +159,16 @@ def refused_files(spark: SparkSession, refused: Sequence[Delivery]) -> DataFrame
     return named.withColumns(empty | {"quarantined_at": F.current_timestamp()}).select(*QUARANTINE.names)
 
 
-def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], ranges: Sequence[Range] | None = None) -> None:
+def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], among: str | None = None) -> None:
     """Insert those ``rows`` into the table at ``path`` whose identity it does not hold yet.
 
     :param rows: unique in ``identity``. Columns that the table has and they have not become null.
-    :param ranges: hours outside of which the table need not be looked at: a duplicate has its original's timestamp.
+    :param among: a condition on the table's rows, ``t``: no other is the same, whatever its identity. Hours, for one, since
+        a duplicate has its original's timestamp: files of others need not be read.
     """
     conditions = [f"t.{name} <=> s.{name}" for name in identity]
-    if ranges is not None:
-        conditions.append(range_condition("t", ranges))
+    if among is not None:
+        conditions.append(among)
     columns = [f"`{name}`" for name in rows.columns]
     rows.createOrReplaceTempView("new_rows")
     rows.sparkSession.sql(
@@ -219,7 +225,7 @@ def count(
     merged = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
     found = located(rows.transform(accepted), merged, IDENTITY)
     if has_rejected:
-        quarantine = spark.read.format("delta").load(str(lake.quarantine))
+        quarantine = spark.read.format("delta").load(str(lake.quarantine)).alias("t").where(IS_ROW)
         found = found.unionByName(located(rows.transform(rejected), quarantine, ("event_id",)))
     figures = {d.landed_file: figures_of(d) for d in taken}
     for row in found.collect():

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cleaner.delta_lake import IDENTITY, added, insert_new, unique
+from cleaner.delta_lake import IDENTITY, IS_ROW, added, insert_new, unique
 from cleaner.enrich import enriched
 from lakehouse.lake import Lake
-from lakehouse.landed import JSON_SUFFIXES, REFUSED
+from lakehouse.landed import JSON_SUFFIXES
 from lakehouse.ledger import FileFigures
 from lakehouse.ndjson import landed_rows
 from lakehouse.rules import LATEST, checked, normalised
@@ -52,13 +52,12 @@ def landed_again(quarantined: DataFrame) -> DataFrame:
     :return: LANDED's columns, ``landed_file``, ``quarantined_at``, and what quarantine knows the row by: ``quarantined_id``
         and ``past_reasons``.
     """
-    is_refused = F.exists("reasons", lambda reason: reason.startswith(REFUSED))
     has_its_id = F.get_json_object("raw", "$.event_id") == F.col("event_id")
     is_line = F.col("landed_file").rlike(JSON_DELIVERY) & has_its_id
     known = {
         "quarantined_id": F.col("event_id"), "past_reasons": F.col("reasons"), "json": F.when(is_line, F.col("raw")),
     }  # fmt: skip
-    rows = quarantined.where(~is_refused).withColumns(known)
+    rows = quarantined.alias("t").where(IS_ROW).withColumns(known)
     again = landed_rows(rows, "landed_file", "quarantined_at", "quarantined_id", "past_reasons")
     is_its_own = (F.col("event_id") == F.col("quarantined_id")) & ~F.array_contains("past_reasons", NO_ID)
     return again.withColumn("event_id", F.when(is_its_own, F.col("event_id")))
@@ -106,16 +105,17 @@ def _times(hours: Iterable[int | None]) -> list[datetime]:
 
 def merge_passing(rows: DataFrame, lake: Lake, ranges: Sequence[Range]) -> None:
     """Insert the heard rows that pass into ``merged/``, but for those that it holds."""
-    insert_new(rows.where("passes").transform(unique), lake.merged, IDENTITY, ranges)
+    insert_new(rows.where("passes").transform(unique), lake.merged, IDENTITY, range_condition("t", ranges))
 
 
 def enrich_placed(leaving: DataFrame, settings: Settings, ranges: Sequence[Range]) -> None:
     """Insert the requests that ``merged/`` has from these rows into ``delta/``, as they stand there."""
     lake = settings.lake
-    merged = leaving.sparkSession.read.format("delta").load(str(lake.merged)).alias("t")
+    hours = range_condition("t", ranges)
+    merged = leaving.sparkSession.read.format("delta").load(str(lake.merged)).alias("t").where(hours)
     brought = leaving.where("is_merged").select(*IDENTITY)
-    theirs = merged.where(range_condition("t", ranges)).join(brought, on=list(IDENTITY), how="left_semi")
-    insert_new(theirs.select(*MERGED.names).transform(enriched, settings.promoted), lake.delta, IDENTITY, ranges)
+    theirs = merged.join(brought, on=list(IDENTITY), how="left_semi")
+    insert_new(theirs.select(*MERGED.names).transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
 
 
 def placed(rows: DataFrame, merged: DataFrame, ranges: Sequence[Range]) -> DataFrame:
@@ -173,7 +173,7 @@ def remove(leaving: DataFrame, quarantine: Path, commit: Mapping[str, str]) -> N
     try:
         session.sql(
             f"MERGE INTO {table(quarantine)} AS t USING leaving_rows AS s ON t.event_id = s.quarantined_id"
-            " WHEN MATCHED THEN DELETE"
+            f" AND {IS_ROW} WHEN MATCHED THEN DELETE"
         )
     finally:
         for key in commit:

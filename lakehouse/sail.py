@@ -38,7 +38,8 @@ def start_server(partitions: int) -> str:
     except ImportError as error:
         raise EngineError(
             f"pysail is not installed ({error}), which spark.engine: sail needs; install it with: make setup, or:"
-            " pip install -c constraints.txt -e '.[spark,sail]'; or set spark.engine to spark"
+            " pip install -c constraints.txt -e '.[spark,sail]'; for containers, build the images with:"
+            ' EXTRAS="spark sail" docker compose up --build; or set spark.engine to spark'
         ) from error
     server = SparkConnectServer(HOST, 0)
     try:

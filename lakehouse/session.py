@@ -12,6 +12,7 @@ import pyspark
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
+from lakehouse.fixed_conf import FIXED_SQL, FIXED_STATIC, values
 from lakehouse.locks import hold
 from lakehouse.sail import is_sail, start_server
 from lakehouse.settings import Settings
@@ -24,12 +25,7 @@ TURN_SECONDS = 600  # how long a periodic job waits for another one
 LOG4J = Path("conf/log4j2.properties")
 
 # Settings that any session takes, a remote one too.
-SQL_CONF = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 is read wrongly elsewhere
-    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",  # JSON may have a key twice; that is no reason for a query to fail
-    "spark.sql.files.ignoreCorruptFiles": "false",
-    "spark.sql.files.ignoreMissingFiles": "false",
+SQL_CONF = values(FIXED_SQL) | {
     "spark.databricks.io.skipping.mdc.sortWithinFiles": "true",  # OPTIMIZE in time order: inside files too
     "spark.databricks.delta.optimize.minFileSize": str(SMALL_BYTES),
     "spark.databricks.delta.optimize.maxFileSize": str(2 * SMALL_BYTES),
@@ -45,9 +41,7 @@ SQL_CONF = {
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
 }
 # Settings that only a JVM at its start takes.
-STATIC_CONF = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+STATIC_CONF = values(FIXED_STATIC) | {
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",
@@ -122,9 +116,12 @@ def spark_session(
     spark = settings.spark
     conf = session_conf(settings)
     if spark.remote and not is_driver_ours:
-        return _remote_session(spark.remote, conf)
+        failure = f"no Spark Connect server answers at {spark.remote} (spark.remote)"
+        return _remote_session(spark.remote, conf, failure, "start it, or set spark.remote to null")
     if spark.engine == "sail" and not is_driver_ours:
-        return _remote_session(start_server(spark.shuffle_partitions), conf)
+        address = start_server(spark.shuffle_partitions)
+        failure = f"Sail (spark.engine: sail) started at {address}, but gives no session"
+        return _remote_session(address, conf, failure, "report it with these lines, or set spark.engine to spark")
     _require_java()
     _require_delta_jars()
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
@@ -155,15 +152,14 @@ def _java_options(*, is_local: bool, is_short: bool) -> list[str]:
     return options
 
 
-def _remote_session(remote: str, conf: dict[str, str]) -> SparkSession:
+def _remote_session(remote: str, conf: dict[str, str], failure: str, advice: str) -> SparkSession:
+    """A session on the server at ``remote``; ``failure`` says what went wrong there by what the user set."""
     try:
         session = SparkSession.builder.remote(remote).getOrCreate()
         for key, value in conf.items():
             session.conf.set(key, value)
     except Exception as error:
-        raise EngineError(
-            f"no Spark Connect server answers at {remote} (spark.remote): {error}; start it, or set spark.remote to null"
-        ) from error
+        raise EngineError(f"{failure}: {error}; {advice}") from error
     return session
 
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as SettingsSourceError
 
 from lakehouse.errors import SettingsError
+from lakehouse.fixed_conf import FIXED
 from lakehouse.lake import Lake
 from lakehouse.logs import printable
 
@@ -142,6 +143,13 @@ class Maintain(Group):
     ledger_days: Positive = 30
 
 
+def _without_fixed(conf: dict[str, str]) -> dict[str, str]:
+    changed = [key for key, value in conf.items() if key in FIXED and value != FIXED[key].value]
+    if changed:
+        raise ValueError("; ".join(f"{key} must stay {FIXED[key].value}: {FIXED[key].reason}" for key in changed))
+    return conf
+
+
 class Spark(Group):
     """The engine of the periodic jobs, and where it runs.
 
@@ -157,7 +165,7 @@ class Spark(Group):
     shared_host: str = "127.0.0.1"
     driver_memory: str = "1g"
     shuffle_partitions: Positive = 2
-    conf: dict[str, str] = {}
+    conf: Annotated[dict[str, str], AfterValidator(_without_fixed)] = {}
 
 
 # Columns that delta/ has already.

@@ -15,7 +15,7 @@ from cleaner.enrich import enriched
 from lakehouse.rules import accepted, checked, normalised
 from lakehouse.schema import LANDED
 from lakehouse.settings import Rules
-from lakehouse.sql import hour_ranges
+from lakehouse.sql import hour_ranges, range_condition
 
 MAX_RANGES = 200
 
@@ -30,10 +30,10 @@ def main() -> None:
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     landed = spark.read.schema(LANDED).parquet(str(lake / "logs_to_merge"))
     rows = landed.withColumn("landed_file", F.lit("minute.parquet")).transform(normalised).transform(checked, Rules())
-    ranges = hour_ranges(summary(rows).hours, MAX_RANGES)
+    hours = range_condition("t", hour_ranges(summary(rows).hours, MAX_RANGES))
     requests = rows.transform(accepted).transform(unique)
-    insert_new(requests, lake / "merged", IDENTITY, ranges)
-    insert_new(requests.transform(enriched, {}), lake / "delta", IDENTITY, ranges)
+    insert_new(requests, lake / "merged", IDENTITY, hours)
+    insert_new(requests.transform(enriched, {}), lake / "delta", IDENTITY, hours)
     spark.stop()
     server.stop()
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from lakehouse import session
+from lakehouse.errors import EngineError
 from lakehouse.lake import Lake
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.session import SQL_CONF, STATIC_CONF
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, unpack_settings
 from tests.builders import land_json, land_parquet, landed, unparsed
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +72,28 @@ def rows(path: Path, *columns: str) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = DeltaTable(str(path)).to_pyarrow_table(columns=list(columns)).to_pylist()
     return sorted(found, key=repr)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (
+            {"remote": "nowhere"},
+            r"no Spark Connect server answers at nowhere \(spark\.remote\): .*; start it, or set spark\.remote to null$",
+        ),
+        (
+            {"engine": "sail"},
+            r"Sail \(spark\.engine: sail\) started at no-address, but gives no session: .*or set spark\.engine to spark$",
+        ),
+    ],
+)
+def test_an_engine_that_gives_no_session_is_named_as_it_was_set(
+    monkeypatch: pytest.MonkeyPatch, group: dict[str, str], message: str
+) -> None:
+    monkeypatch.setattr(session, "start_server", lambda _: "no-address")
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # pyspark leaves its mode there
+    with pytest.raises(EngineError, match=f"(?s)^{message}"):
+        session.spark_session(unpack_settings({"spark": group}, "test"), "test")
 
 
 def test_merge_batch_and_replay_run_on_a_connect_server(settings: Settings, lake: Lake, server: str) -> None:

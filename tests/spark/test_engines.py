@@ -305,7 +305,9 @@ def test_without_pysail_the_error_says_what_to_install(monkeypatch: pytest.Monke
     from lakehouse.sail import start_server
 
     monkeypatch.setitem(sys.modules, "pysail.spark", None)
-    with pytest.raises(EngineError, match=r"pysail is not installed .*\[spark,sail\]"):
+    with pytest.raises(
+        EngineError, match=r'pysail is not installed .*\[spark,sail\].* EXTRAS="spark sail" docker compose up --build'
+    ):
         start_server(1)
 
 

@@ -192,6 +192,28 @@ def test_refused_files_go_to_quarantine_byte_for_byte_and_hold_nothing_up(
     }  # fmt: skip
 
 
+def test_a_refused_file_and_a_row_that_claims_its_id_are_both_quarantined_whichever_comes_first(
+    settings: Settings, run: Callable[[], int], lake: Lake, spark: SparkSession
+) -> None:
+    land_parquet(lake.landing / "a.parquet", [landed("refused-b.csv", status=42), landed("refused-c.csv", status=42)])
+    (lake.landing / "b.csv").write_text("x")
+    assert run() == 2
+    refused = lake.landing / "c.csv"
+    refused.write_text("x")
+    deliveries = [Delivery("c.csv", check(refused))]
+    assert run() == 1
+    merge_deliveries(spark, settings, deliveries)  # as after a kill before the ledger knew of it
+    reason = "file refused: unknown kind of file '.csv', expected .json, .jsonl, .ndjson, .parquet"
+    assert rows(spark, lake.quarantine, "event_id", "landed_file", "reasons", "status") == [
+        ("refused-b.csv", "a.parquet", ["status outside 100-599"], 42), ("refused-b.csv", "b.csv", [reason], None),
+        ("refused-c.csv", "a.parquet", ["status outside 100-599"], 42), ("refused-c.csv", "c.csv", [reason], None),
+    ]  # fmt: skip
+    ledger = Ledger(lake.ledger)
+    assert [(f.rows, f.merged, f.duplicates, f.quarantined) for f in ledger.files(["a.parquet", "b.csv", "c.csv"])] == [
+        (2, 0, 0, 2), (1, 0, 0, 1), (1, 0, 0, 1),
+    ]  # fmt: skip
+
+
 def test_files_without_rows_are_done_at_once(run: Callable[[], int], lake: Lake) -> None:
     land_parquet(lake.landing / "a.parquet", [])
     land_json(lake.landing / "b.json", [])

@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 
 from cleaner import delta_lake, enrich, landing
 from cleaner.merge import merge
+from cleaner.rebuild import rebuild
 from consumer import batch
 from consumer.batch import refresh
 from consumer.components import aggregate, archive, landed_source
@@ -130,3 +131,33 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     assert {name: table_id(path) for name, path in lake.tables.items()} == {n: i for n, (i, _) in tables.items()}
     assert {latest_version(lake.metrics("streaming", grain)) for grain in METRICS} == {2}
     assert (latest_version(lake.merged), latest_version(lake.quarantine)) == (3, 3)
+
+
+def test_a_rebuild_may_come_before_the_first_merge(
+    settings: Settings, lake: Lake, spark: SparkSession, first_release: pytest.MonkeyPatch
+) -> None:
+    land_json(lake.landing / "a.json", [{k: v for k, v in landed("e1").items() if k != "rescued"}])
+    path = land_parquet(lake.landing / "b.parquet", [landed("e2", agent=None, timestamp=TOMORROW)])
+    pq.write_table(pq.read_table(path).drop_columns(["rescued"]), path)
+    merge(settings, lambda: spark)
+    record = rows(spark, lake.merged, *FIRST_MERGED)
+    tables = (table_id(lake.merged), table_id(lake.delta))
+    assert not any("rescued" in column_names(path) for path in (lake.merged, lake.delta))
+    first_release.undo()
+
+    rebuild(settings, lambda: spark)
+
+    assert rows(spark, lake.merged, *FIRST_MERGED, "rescued") == [(*row, None) for row in record]
+    enriched = [("curl", None, None, True, "2xx"), (None, None, None, False, "2xx")]
+    columns = (*FIRST_MERGED, "rescued", "browser", "os", "device", "is_bot", "status_class")
+    assert rows(spark, lake.delta, *columns) == [
+        (*row, None, *more) for row, more in zip(record, enriched, strict=True)
+    ]
+    assert (table_id(lake.merged), table_id(lake.delta)) == tables
+
+    land_parquet(lake.landing / "c.parquet", [landed("e3", rescued='{"rest":"x"}'), landed("e1")])
+    merge(settings, lambda: spark)
+    for path in (lake.merged, lake.delta):
+        assert rows(spark, path, "event_id", "landed_file", "rescued") == [
+            ("e1", "a.json", None), ("e2", "b.parquet", None), ("e3", "c.parquet", '{"rest":"x"}'),
+        ]  # fmt: skip

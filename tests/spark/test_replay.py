@@ -283,6 +283,18 @@ def test_killed_at_each_step_one_after_the_other_it_ends_the_same(
     assert Ledger(lake.ledger).in_hand("replay") is None
 
 
+def test_a_refused_file_stays_when_a_row_that_claims_its_id_leaves(
+    settings: Settings, lake: Lake, spark: SparkSession
+) -> None:
+    land_parquet(lake.landing / A, [landed("refused-c.csv", status=700)])
+    (lake.landing / "c.csv").write_text("x")
+    merge(settings, lambda: spark)
+    replay(loose(settings), lambda: spark)
+    assert rows(spark, lake.merged, "event_id", "status", "landed_file") == [("refused-c.csv", 700, A)]
+    assert rows(spark, lake.quarantine, "landed_file", "ip", "reasons", "raw") == LEFT_BEHIND[-1:]
+    assert (figures(lake), problems(lake)) == ({A: (1, 1, 0, 0, {})}, ())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step_with_a_merge_under_the_old_rules_in_between_it_ends_the_same(

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import SettingsError
+from lakehouse.fixed_conf import FIXED, values
 from lakehouse.settings import ENRICHED, Promoted, Settings, load_settings, unpack_settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,13 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
             ({"promoted": {"x": {"field": field}}}, "not a field; allowed: its name, or a path such as")
             for field in ("", "a'b", "$", "$.", "$..a", "$.a[*]", "$.*", "$['a", "$.a b", "$x")
         ),
+        *(
+            (
+                {"spark": {"conf": {key: "x"}}},
+                f"f.yaml: spark.conf = {{'{key}': 'x'}}: {key} must stay {value}: {reason}",
+            )
+            for key, (value, reason) in FIXED.items()
+        ),
         ({"paths": None}, "f.yaml: paths = None"),
         ([], "f.yaml: must be a mapping of groups"),
         ("text", "f.yaml: must be a mapping of groups"),
@@ -80,6 +88,11 @@ def test_a_wrong_setting_is_named_with_file_key_value_and_what_is_allowed(conten
         unpack_settings(content, "f.yaml")
     assert message in str(error.value)
     assert "\x1b" not in str(error.value)
+
+
+def test_a_setting_of_spark_that_figures_depend_on_may_be_stated_as_it_is_and_any_other_changed() -> None:
+    conf = values(FIXED) | {"spark.sql.codegen.wholeStage": "false"}
+    assert unpack_settings({"spark": {"conf": conf}}, "f.yaml").spark.conf == conf
 
 
 def test_no_promoted_column_can_take_the_name_of_one_that_is_there() -> None:
@@ -101,6 +114,11 @@ def test_a_promoted_field_is_a_name_or_a_path() -> None:
         ("PIPELINE_SIMULATE__RATE", "x", "environment: PIPELINE_SIMULATE__RATE = 'x': Input should be a valid number"),
         ("PIPELINE_COLOUR", "1", "environment: PIPELINE_COLOUR: no such group of settings; allowed: PIPELINE_PATHS__"),
         ("PIPELINE_PATHS", "{", "environment"),
+        (
+            "PIPELINE_SPARK__CONF",
+            '{"spark.sql.session.timeZone": "Europe/Berlin"}',
+            "environment: PIPELINE_SPARK__CONF = {'spark.sql.session.timeZone': 'Europe/Berlin'}: spark.sql.session.timeZone must",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:

@@ -33,6 +33,7 @@ from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
 ARRIVAL = ("landed_file", "source", "source_offset", "ingested_at", "raw")
+ONE_PARTITION_ROWS = 100_000
 BY_DAY = ("event_date",)
 # A refused file and a row may have one id in quarantine, for a landed row can claim any: they are told apart by the reason.
 IS_REFUSED = f"array_join(t.reasons, ' ') LIKE '{REFUSED}%'"
@@ -74,8 +75,10 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     if not any(d.file.rows for d in taken):
         return figures + [figures_of(d) for d in taken]
 
+    is_small = sum(d.file.rows for d in taken) <= ONE_PARTITION_ROWS
     now = F.lit(datetime.now(UTC))  # one for all queries: not every engine keeps what they share
-    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now).persist()
+    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now)
+    kept = (kept.coalesce(1) if is_small else kept).persist()
     contents = summary(kept)
     ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
     hours = range_condition("t", ranges)
@@ -87,8 +90,10 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
     if contents.hours:
         insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
-        requests = merged_rows(spark, lake, taken, ranges).transform(enriched, settings.promoted)
-        insert_new(requests, lake.delta, IDENTITY, hours)
+        requests = merged_rows(spark, lake, taken, ranges)
+        requests = (requests.coalesce(1) if is_small else requests).persist()
+        insert_new(requests.transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
+        requests.unpersist()
     figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
     kept.unpersist()
     return figures

@@ -87,7 +87,7 @@ def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
 
     session = SparkSession.builder.remote(door.address).getOrCreate()
     # It is on this machine, or next to it: if it is gone, nothing is gained by waiting for minutes.
-    session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])  # type: ignore[attr-defined]
+    session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
     return session
 
 

@@ -8,7 +8,8 @@ a pass did is then counted in the tables themselves, not taken from what it mean
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
 ARRIVAL = ("landed_file", "source", "source_offset", "ingested_at", "raw")
+# A pass of so many rows is over before two tasks have shared it out.
 ONE_PARTITION_ROWS = 100_000
 BY_DAY = ("event_date",)
 # A refused file and a row may have one id in quarantine, for a landed row can claim any: they are told apart by the reason.
@@ -77,26 +79,46 @@ def merge_deliveries(spark: SparkSession, settings: Settings, deliveries: Sequen
 
     is_small = sum(d.file.rows for d in taken) <= ONE_PARTITION_ROWS
     now = F.lit(datetime.now(UTC))  # one for all queries: not every engine keeps what they share
-    kept = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now)
-    kept = (kept.coalesce(1) if is_small else kept).persist()
-    contents = summary(kept)
+    landed = read_landed(spark, taken).transform(normalised).transform(checked, settings.rules, now)
+    with kept(landed, is_small=is_small) as rows:
+        return figures + merge_rows(spark, settings, rows, taken, is_small=is_small)
+
+
+def merge_rows(
+    spark: SparkSession, settings: Settings, rows: DataFrame, taken: Sequence[Delivery], *, is_small: bool
+) -> list[FileFigures]:
+    """Merge checked ``rows`` and say where each went.
+
+    :param taken: the deliveries that they are from.
+    """
+    lake = settings.lake
+    contents = summary(rows)
     ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
     hours = range_condition("t", ranges)
     if contents.has_unidentified:
-        require_common_times(kept)
-    rows = kept.transform(identified) if contents.has_unidentified else kept
+        require_common_times(rows)
+        rows = rows.transform(identified)
     if contents.has_rejected:
         insert_new(rows.transform(rejected).transform(quarantined), lake.quarantine, ("event_id",), IS_ROW)
     if contents.hours:
         insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
-        requests = merged_rows(spark, lake, taken, ranges)
-        requests = (requests.coalesce(1) if is_small else requests).persist()
-        insert_new(requests.transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
-        requests.unpersist()
-    figures += count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
-    kept.unpersist()
-    return figures
+        with kept(merged_rows(spark, lake, taken, ranges), is_small=is_small) as requests:
+            insert_new(requests.transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
+    return count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
+
+
+@contextmanager
+def kept(rows: DataFrame, *, is_small: bool) -> Iterator[DataFrame]:
+    """``rows``, computed once for all that is asked of them.
+
+    :param is_small: they are put into one partition, so that nothing need be shuffled.
+    """
+    found = (rows.coalesce(1) if is_small else rows).persist()
+    try:
+        yield found
+    finally:
+        found.unpersist()
 
 
 def complete_delta(spark: SparkSession, settings: Settings) -> None:

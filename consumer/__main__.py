@@ -80,12 +80,13 @@ def _stream(settings: "Settings") -> None:
     from lakehouse.session import session_conf, spark_session
     from lakehouse.shared import new_token, shared, sharing_conf
 
-    host, token = settings.spark.shared_host, new_token()
-    start_conf = sharing_conf(host, token) if settings.spark.shared else {}
-    spark = spark_session(settings, "stream", is_driver_ours=True, start_conf=start_conf)
+    host, is_shared = settings.spark.shared_host, settings.spark.shared
+    with new_token() as token:
+        start_conf = sharing_conf(host) if is_shared else None
+        spark = spark_session(settings, "stream", is_driver_ours=True, start_conf=start_conf)
     try:
-        stop = stop_on_signals()
-        with shared(spark, settings.lake, host, token, session_conf(settings)) if start_conf else nullcontext():
+        stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
+        with shared(spark, settings.lake, host, token, session_conf(settings)) if is_shared else nullcontext():
             run(spark, settings, stop)
     finally:
         spark.stop()

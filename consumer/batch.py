@@ -62,9 +62,11 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
             change = find_change(lake, ledger) or change
             _create_tables(lake)
             rows = _visitors(spark, lake, change.version, change.days).persist()
-            for grain in METRICS:
-                _replace(exact(rows, grain), lake, grain, change.days)
-            rows.unpersist()
+            try:
+                for grain in METRICS:
+                    _replace(exact(rows, grain), lake, grain, change.days)
+            finally:
+                rows.unpersist()
         days = change.days
         # Last: only now do all three tables hold this version.
         run.figures |= {

@@ -27,6 +27,8 @@ _SPARK_ADVICE = {
     r"Input/output error": _DISK,
     r"Too many open files": _FILES,
 }
+_RIVAL = re.compile(r"DELTA_CONCURRENT_[A-Z_]+|ConcurrentAppendException|ConcurrentDeleteReadException")
+_SERVER_GONE = re.compile(r"StatusCode\.UNAVAILABLE|RETRIES_EXCEEDED|INVALID_HANDLE\.(SESSION|OPERATION)")
 _JVM_GONE = "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"
 _PATH = re.compile(r"(?:^|[\s:(])(?:file:)?(/[^\s:()]+)")
 
@@ -43,7 +45,7 @@ def explained(error: BaseException) -> PipelineError | None:
         return PipelineError(
             f"{where}{error.strerror}: {_ADVICE[error.errno]}; then run again, it goes on where it was"
         )
-    if type(error).__module__.split(".")[0] in ("pyspark", "py4j") or isinstance(error, ConnectionError):
+    if type(error).__module__.split(".")[0] in ("pyspark", "py4j", "grpc") or isinstance(error, ConnectionError):
         return _explained_spark(error)
     return None
 
@@ -56,6 +58,16 @@ def _explained_spark(error: BaseException) -> PipelineError | None:
             path = _PATH.search(line)
             where = f"{path[1]}: " if path else ""
             return PipelineError(f"Spark: {where}{found[0]}: {advice}; then run again, it goes on where it was")
+    if found := _RIVAL.search(text):
+        return PipelineError(
+            f"Spark: {found[0]}: the same table was written at the same time, as by the rest of a run that was killed;"
+            " nothing is lost or doubled, the next run goes on where it was"
+        )
+    if _SERVER_GONE.search(text):
+        return PipelineError(
+            "the Spark that ran this job, the consumer's or spark.remote, has ended in the middle of the work; nothing is"
+            " lost, the next run goes on where it was"
+        )
     is_gone = isinstance(error, ConnectionError) or re.search(
         r"Answer from Java side is empty|Error while (sending|receiving)", text
     )

@@ -4,11 +4,14 @@ The stream opens it by Spark Connect to those who know the token, and writes dow
 nobody there has a JVM of its own; and so has one with much to do, for the stream's memory is not made for that.
 """
 
+import atexit
 import json
 import logging
+import os
 import secrets
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from urllib.parse import quote
 
@@ -21,6 +24,7 @@ MAX_WORK_BYTES = 32 * 1024 * 1024
 ANSWER_SECONDS = 3
 RETRIES = 2
 SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"
+TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
 PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 
 log = logging.getLogger("lakehouse.shared")
@@ -38,28 +42,43 @@ class Door:
     @property
     def address(self) -> str:
         """For ``SparkSession.builder.remote``. The token goes as a header: given as one it would ask for TLS."""
-        return f"sc://{self.host}:{self.port}/;authorization={quote(f'Bearer {self.token}')}"
+        return f"sc://{self.host}:{self.port}/;authorization={quote(self.word)}"
+
+    @property
+    def word(self) -> str:
+        """The header that opens it."""
+        return f"Bearer {self.token}"
 
 
-def sharing_conf(host: str, token: str) -> dict[str, str]:
-    """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its own names."""
+@contextmanager
+def new_token() -> Iterator[str]:
+    """A secret that opens each Spark which is started as long as this lasts.
+
+    It goes by the environment: the words of a process are for all to read.
+    """
+    os.environ[TOKEN_VARIABLE] = token = secrets.token_urlsafe(32)
+    try:
+        yield token
+    finally:
+        del os.environ[TOKEN_VARIABLE]
+
+
+def sharing_conf(host: str) -> dict[str, str]:
+    """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its machine's names."""
     return {
         "spark.plugins": PLUGIN,
         "spark.connect.grpc.binding.address": host,
         "spark.connect.grpc.binding.port": "0",
-        "spark.connect.authenticate.token": token,
+        # What a killed job leaves behind; any other takes it along.
+        "spark.connect.session.manager.defaultSessionTimeout": "10m",
     }
-
-
-def new_token() -> str:
-    """A secret for ``sharing_conf`` and ``shared``."""
-    return secrets.token_urlsafe(32)
 
 
 @contextmanager
 def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[str, str]) -> Iterator[None]:
-    """Tell the jobs where ``spark`` is, started with ``sharing_conf``, as long as this lasts.
+    """Tell the jobs where ``spark`` is, as long as this lasts.
 
+    :param spark: started with ``sharing_conf`` and ``token``.
     :param conf: the settings that its sessions have.
     """
     jvm = spark.sparkContext._jvm
@@ -80,14 +99,25 @@ def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
     door = _door(lake)
     if door is None or door.conf != conf:
         return None
-    if not _answers(door):
-        log.info("the consumer's Spark does not answer at %s:%d: starting one for this job", door.host, door.port)
+    try:
+        import grpc
+    except ImportError:
+        log.info("spark.shared needs the extra 'connect', which is not installed: starting a Spark for this job")
+        return None
+    try:
+        _knock(door)
+    except grpc.RpcError as error:
+        log.info(
+            "the consumer's Spark at %s:%d does not let this job in (%s): starting one for it",
+            door.host, door.port, error.code().name,
+        )  # fmt: skip
         return None
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     session = SparkSession.builder.remote(door.address).getOrCreate()
     # It is on this machine, or next to it: if it is gone, nothing is gained by waiting for minutes.
     session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+    atexit.register(_leave, session)
     return session
 
 
@@ -98,12 +128,21 @@ def _door(lake: Lake) -> Door | None:
         return None
 
 
-def _answers(door: Door) -> bool:
+def _knock(door: Door) -> None:
+    """See whether the door opens, by asking for nothing.
+
+    :raises grpc.RpcError: nobody is there, or the token is another's.
+    """
     import grpc
+    from pyspark.sql.connect.proto import ReleaseSessionRequest, SparkConnectServiceStub
 
     with grpc.insecure_channel(f"{door.host}:{door.port}") as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=ANSWER_SECONDS)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+        service = SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
+        nobodys = ReleaseSessionRequest(session_id=str(uuid.uuid4()))
+        service.ReleaseSession(nobodys, metadata=[("authorization", door.word)], timeout=ANSWER_SECONDS)
+
+
+def _leave(session: SparkSession) -> None:
+    """Give back what the job has over there. If it cannot, the other side does so after some minutes."""
+    with suppress(Exception):
+        session.stop()

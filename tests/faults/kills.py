@@ -6,15 +6,17 @@ ledger must be what it is in a lake where nothing was ever killed.
 """
 
 import shutil
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from lakehouse.lake import Lake, waiting_files
 from tests.faults.lakes import contents, differences
-from tests.faults.programs import Programs
+from tests.faults.programs import Programs, kill
 
 COMMANDS = {
     "stream": ("consumer", "stream", "--once"),
@@ -71,6 +73,10 @@ FIRST_GUESS_SECONDS = 12.0
 PATIENCE = 2
 # How often a program may run to its end between kills.
 FINISHED_SHARE = 0.4
+# From a shared job's start to its kill; what it says that meets the rest of a killed one.
+SHARED_SECONDS = (1.5, 6.0)
+RIVAL = "the same table was written at the same time"
+START_SECONDS = 120
 
 
 @dataclass
@@ -158,6 +164,46 @@ def kill_jobs(
     tally.rounds += 1
     tally.rows += sum(rows.total() for rows in expected.values())
     return differences(found, expected)
+
+
+def kill_shared_jobs(
+    folder: Path, seed: int, kills: int, tally: Tally, undisturbed: Callable[[Programs], None]
+) -> list[str]:
+    """One round with the jobs that run in the consumer's Spark, which does not die with them; as ``kill_jobs``."""
+    random = Random(seed)
+    killed, compared = Programs(folder / "killed"), Programs(folder / "undisturbed")
+    with running_stream(killed):
+        for wave in known_waves(folder / "source", seed):
+            wanted = tally.kills + kills // 2
+            while tally.kills < wanted:
+                land(wave, killed.lake)  # those taken already are replays
+                words = COMMANDS[random.choice(("merge", "merge", "batch"))]
+                seconds = random.uniform(*SHARED_SECONDS)
+                tally.kills += bool(killed.run(*words, kill_after_seconds=seconds, tolerated=RIVAL))
+            land(wave, compared.lake)
+            undisturbed(compared)
+    for name in ("stream", "merge", "batch"):
+        killed.run(*COMMANDS[name])
+    tables = ("merged", "delta", "metrics/batch/daily", "metrics/batch/ip", "metrics/batch/agent")
+    expected, found = contents(compared.lake), contents(killed.lake)
+    tally.rounds += 1
+    tally.rows += sum(expected[name].total() for name in tables)
+    return differences({t: found[t] for t in tables}, {t: expected[t] for t in tables})
+
+
+@contextmanager
+def running_stream(programs: Programs) -> Iterator["subprocess.Popen[bytes]"]:
+    """``consumer stream``, which the jobs share Spark with; killed at the end if it has not ended before."""
+    process = programs.start("consumer", "stream")
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not programs.lake.shared_spark.exists():
+            assert process.poll() is None, programs.told()
+            assert time.monotonic() < deadline, programs.told()
+            time.sleep(0.2)
+        yield process
+    finally:
+        kill(process)
 
 
 def known_waves(folder: Path, seed: int) -> list[list[Path]]:

@@ -14,7 +14,7 @@ import pytest
 from cleaner.merge import merge
 from consumer.batch import refresh
 from consumer.streaming import stream_once
-from tests.faults.kills import Tally, kill_jobs, shuffled_points
+from tests.faults.kills import Tally, kill_jobs, kill_shared_jobs, shuffled_points
 from tests.faults.producer_kills import kill_producers
 from tests.faults.programs import Programs
 
@@ -25,6 +25,7 @@ SEED = int(os.environ.get("SEED") or 1)  # "make faults" takes another one each 
 AGAIN = f"SEED={SEED} make faults runs it again"
 JOB_KILLS, PRODUCER_KILLS = 104, 200
 KILLS_A_ROUND = 26
+SHARED_KILLS = 40
 
 log = logging.getLogger("faults")
 
@@ -54,6 +55,19 @@ def test_jobs_that_are_killed_leave_what_an_undisturbed_run_leaves(
     tally, points = Tally(), shuffled_points(Random(SEED))
     assert kill_jobs(tmp_path, SEED, 3, tally, points, undisturbed, waves=1) == [], AGAIN
     assert tally.kills == 3
+
+
+@pytest.mark.long
+@pytest.mark.spark
+@pytest.mark.timeout(3600)
+def test_jobs_that_are_killed_in_the_consumers_spark_leave_what_an_undisturbed_run_leaves(
+    tmp_path: Path, undisturbed: Callable[[Programs], None]
+) -> None:
+    """Their work there goes on for a while without them, beside the next run."""
+    tally = Tally()
+    assert kill_shared_jobs(tmp_path, SEED, SHARED_KILLS, tally, undisturbed) == [], AGAIN
+    assert tally.kills == SHARED_KILLS
+    log.info("in the consumer's Spark: %d kills, %d rows compared", tally.kills, tally.rows)
 
 
 @pytest.mark.long

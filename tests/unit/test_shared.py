@@ -1,0 +1,48 @@
+"""A shared Spark that is not there, or not as it should be, is none: the job then has its own."""
+
+import json
+import logging
+import socket
+from dataclasses import asdict
+
+import pytest
+
+from lakehouse.lake import Lake
+from lakehouse.shared import Door, attach
+
+CONF = {"spark.sql.shuffle.partitions": "2"}
+
+
+def write(lake: Lake, content: str) -> None:
+    lake.shared_spark.parent.mkdir(parents=True)
+    lake.shared_spark.write_text(content)
+
+
+def test_a_door_is_an_address_with_its_token_in_a_header() -> None:
+    assert Door("consumer", 4711, "t0-k_n", {}).address == "sc://consumer:4711/;authorization=Bearer%20t0-k_n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": "127.0.0.1"}', '{"host": 1, "door": 2}'])
+def test_a_note_that_says_nothing_is_no_door(lake: Lake, content: str) -> None:
+    assert attach(lake, CONF) is None
+    write(lake, content)
+    assert attach(lake, CONF) is None
+
+
+def test_a_spark_with_other_settings_is_left_alone(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    write(lake, json.dumps(asdict(Door("127.0.0.1", 1, "token", CONF | {"spark.sql.ansi.enabled": "false"}))))
+    with caplog.at_level(logging.INFO):
+        assert attach(lake, CONF) is None
+    assert caplog.messages == []
+
+
+def test_nobody_behind_the_door_is_said(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    write(lake, json.dumps(asdict(Door("127.0.0.1", port, "token", CONF))))
+    with caplog.at_level(logging.INFO):
+        assert attach(lake, CONF) is None
+    assert caplog.messages == [
+        f"the consumer's Spark at 127.0.0.1:{port} does not let this job in (UNAVAILABLE): starting one for it",
+    ]

@@ -29,8 +29,8 @@ ENV MALLOC_ARENA_MAX=2 ARROW_DEFAULT_MEMORY_POOL=system
 RUN apt-get update \
  && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
  && rm -rf /var/lib/apt/lists/*
-# "spark connect" adds what spark.remote needs, "spark sail" the second engine too.
-ARG EXTRAS=spark
+# "connect" is what spark.shared and spark.remote need; "spark sail" adds the second engine.
+ARG EXTRAS="spark connect"
 COPY pyproject.toml constraints.txt docker/requirements.py /build/
 RUN python /build/requirements.py $EXTRAS >/build/requirements.txt \
  && pip install -r /build/requirements.txt -c /build/constraints.txt

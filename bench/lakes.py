@@ -50,12 +50,15 @@ def new_lake(folder: Path) -> BenchLake:
     return lake
 
 
-def copy(lake: BenchLake, folder: Path) -> BenchLake:
-    """A lake that shares the data files, which nobody changes, and has a copy of everything else."""
+def copy(lake: BenchLake, folder: Path, **groups: dict[str, object]) -> BenchLake:
+    """A lake that shares the data files, which nobody changes, and has a copy of everything else.
+
+    :param groups: groups of settings that differ from the defaults.
+    """
     copied = BenchLake(folder)
     folder.mkdir(parents=True)
     shutil.copytree(lake.data, copied.data, copy_function=_link_or_copy)
-    _write_conf(copied)
+    _write_conf(copied, **groups)
     return copied
 
 
@@ -66,9 +69,9 @@ def moved(lake: BenchLake, folder: Path) -> BenchLake:
     return BenchLake(folder)
 
 
-def _write_conf(lake: BenchLake) -> None:
+def _write_conf(lake: BenchLake, **groups: dict[str, object]) -> None:
     paths = {"data_lake": str(lake.data.absolute()), "log": str((lake.folder / "log").absolute())}
-    lake.conf.write_text(yaml.safe_dump({"paths": paths}), encoding="utf-8")
+    lake.conf.write_text(yaml.safe_dump({"paths": paths} | groups), encoding="utf-8")
 
 
 def _link_or_copy(source: str, target: str) -> None:

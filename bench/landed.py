@@ -15,7 +15,9 @@ from producer.landing import LANDED
 # History ends at noon, so that the last day is half full when the minute that is measured begins.
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 DAYS = 365
+MINUTE = timedelta(minutes=1)
 HISTORY_SEED, MINUTE_SEED, LATE_SEED = 7, 8, 9
+SEEDS = 10  # from one minute's to the next
 LINE_BYTES = 237
 
 
@@ -37,32 +39,37 @@ def requests(rows: int, begin: datetime, end: datetime, *, seed: int) -> Iterato
 
 @dataclass(frozen=True)
 class Minute:
-    """What lands in a minute, and what a merge must make of it: ``new`` of ``rows`` are new."""
+    """What lands in a minute, and what a merge must make of it: ``new`` of ``rows`` are new, ``old`` are from history."""
 
     rows: pl.DataFrame
     new: int
+    old: int
 
 
-def minute(lake: BenchLake, rows: int, *, duplicates: float = 0.05, is_late: bool = False) -> Minute:
-    """A minute's rows, after the end of history.
+def minute(lake: BenchLake, rows: int, *, number: int = 0, duplicates: float = 0.05, is_late: bool = False) -> Minute:
+    """The rows of a minute after the end of history.
 
+    :param number: which one; each has rows of its own.
     :param duplicates: the share of them that are redelivered: half of them from history, half from the minute itself.
     :param is_late: one more row that is a year late.
     """
     again = round(rows * duplicates)
-    fresh = pl.concat(requests(rows - again, NOON, NOON + timedelta(minutes=1), seed=MINUTE_SEED))
+    begin = NOON + number * MINUTE
+    fresh = pl.concat(requests(rows - again, begin, begin + MINUTE, seed=MINUTE_SEED + SEEDS * number))
     old = _last_rows(lake, again // 2)
     parts = [fresh, old, fresh.head(again - old.height)]
     new = fresh.height
     if is_late:
-        parts.append(pl.concat(requests(1, NOON - timedelta(days=DAYS - 1), NOON, seed=LATE_SEED)))
+        seed = LATE_SEED + SEEDS * number
+        parts.append(pl.concat(requests(1, NOON - timedelta(days=DAYS - 1), NOON, seed=seed)))
         new += 1
-    return Minute(pl.concat(parts), new)
+    return Minute(pl.concat(parts), new, old.height)
 
 
 def _last_rows(lake: BenchLake, count: int) -> pl.DataFrame:
     """The last rows of history as they once landed."""
-    merged = pl.scan_delta(str(lake.settings.lake.merged)).filter(pl.col("event_date") == NOON.date())
+    merged = pl.scan_delta(str(lake.settings.lake.merged))
+    merged = merged.filter(pl.col("event_date") == NOON.date(), pl.col("timestamp") < NOON)
     found = merged.sort("timestamp", "event_id").tail(count).collect()
     return found.with_columns(raw=pl.lit(None, pl.String)).select(
         pl.col(name).cast(kind) for name, kind in LANDED.items()

@@ -130,6 +130,12 @@ class Program:
             self._watcher.send_signal(signal.SIGTERM)
         return self.wait(seconds)
 
+    def processor_seconds(self) -> float:
+        """What all its processes have used so far."""
+        return sum(
+            sum(process.cpu_times()[:2]) for process in psutil.Process(self._watcher.pid).children(recursive=True)
+        )
+
     def require_running(self) -> None:
         """See that it goes on.
 

@@ -1,7 +1,8 @@
 """Row 7: exact metrics, of all days and after a minute's data, beside DuckDB on the same files."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -13,34 +14,47 @@ from bench.process import Usage
 from bench.programs import peer, pipeline
 from bench.results import OURS, Case, Run
 from bench.rows.history import MILLION, hidden, history, history_with_figures, land_minute, shown
+from bench.rows.minutes import batch, merge, running_minutes
 from lakehouse.lake import METRICS
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The refresh of the day that a minute's data changed, all days, and DuckDB's all days."""
     rows = bench.pick(MILLION, 10 * MILLION)
-    return bench.take_turns([
-        _subject(f"{OURS}, after a minute's data", rows, lambda: _with_minute(bench, rows), _refreshed, _ours),
-        _subject(f"{OURS}, all days", rows, lambda: history(bench, rows), _refreshed, _ours),
-        _subject("DuckDB, all days", rows, lambda: history(bench, rows), lambda lake: peer("duckdb_batch", lake), _duckdb),
-    ]), {}  # fmt: skip
+    spark: dict[str, object] = {"engine": "sail"}
+    minute, whole = partial(_with_minute, bench, rows), partial(history, bench, rows)
+    on_sail = [
+        _subject(f"{OURS}, after a minute's data, engine: sail", rows, minute, batch, _ours, spark=spark),
+        _subject(f"{OURS}, all days, engine: sail", rows, whole, batch, _ours, spark=spark),
+    ]
+    running = Case(
+        f"{OURS}, after a minute's data", shown(rows),
+        running_minutes(bench, history_with_figures(bench, rows), batch, merge, wrong=_wrong),
+    )  # fmt: skip
+    cases = bench.take_turns([
+        _subject(f"{OURS}, after a minute's data, the consumer not running", rows, minute, batch, _ours),
+        _subject(f"{OURS}, all days", rows, whole, batch, _ours),
+        *(on_sail if find_spec("pysail") else []),
+        _subject("DuckDB, all days", rows, whole, lambda lake: peer("duckdb_batch", lake), _duckdb),
+    ])  # fmt: skip
+    return [running, *cases], {}
 
 
 def _subject(
     name: str, rows: int, made: Callable[[], BenchLake], computed: Callable[[BenchLake], Usage],
-    read: Callable[[BenchLake, str], pl.DataFrame],
+    read: Callable[[BenchLake, str], pl.DataFrame], **groups: dict[str, object],
 ) -> Subject:  # fmt: skip
     def measured(folder: Path) -> Run:
         original = made()
-        lake = copy(original, folder / "lake")
+        lake = copy(original, folder / "lake", **groups)
         used = computed(lake)
         return run_of(used, wrong_figures({grain: read(lake, grain) for grain in METRICS}, _due(original.folder)))
 
     return Subject(name, shown(rows), measured)
 
 
-def _refreshed(lake: BenchLake) -> Usage:
-    return pipeline(lake, "consumer", "batch")
+def _wrong(lake: BenchLake, _new: int) -> str | None:
+    return wrong_figures({grain: _ours(lake, grain) for grain in METRICS}, _counted(lake))
 
 
 def _ours(lake: BenchLake, grain: str) -> pl.DataFrame:
@@ -64,6 +78,11 @@ def _with_minute(bench: Bench, rows: int) -> BenchLake:
 
 @cache
 def _due(folder: Path) -> dict[str, pl.DataFrame]:
-    delta = pl.scan_delta(str(BenchLake(folder).settings.lake.delta))
+    return _counted(BenchLake(folder))
+
+
+def _counted(lake: BenchLake) -> dict[str, pl.DataFrame]:
+    """What the tables must hold, from the requests that are there now."""
+    delta = pl.scan_delta(str(lake.settings.lake.delta))
     due = exact(delta)
     return due | {"daily": due["daily"].join(exact_visitors(delta), on="event_date")}

@@ -1,14 +1,14 @@
 """Row 3: the minute of row 2 by rows of history, and with one row in it that is a year late."""
 
 from bench.measure import Bench
-from bench.results import OURS, Case
+from bench.results import Case
 from bench.rows.history import MILLION
-from bench.rows.merge import minute_subject
+from bench.rows.merge import running_case
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """``cleaner merge`` alone: its cost must not rise with history."""
     quick, full = (MILLION // 10, MILLION), (MILLION, 3 * MILLION, 10 * MILLION, 30 * MILLION)
     sizes = full if bench.is_full else quick
-    subjects = [minute_subject(bench, OURS, rows) for rows in sizes]
-    return bench.take_turns([*subjects, minute_subject(bench, OURS, sizes[-1], is_late=True)]), {}
+    cases = [running_case(bench, rows) for rows in sizes]
+    return [*cases, running_case(bench, sizes[-1], is_late=True)], {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.history import with_history
 from bench.lakes import BenchLake, copy, moved
-from bench.landed import NOON, minute
+from bench.landed import NOON, Minute, minute
 from bench.measure import Bench, wrong
 from bench.programs import pipeline
 from lakehouse.tables import query, table_facts
@@ -36,14 +36,11 @@ def history_with_figures(bench: Bench, rows: int) -> BenchLake:
     return moved(made, lake.folder)
 
 
-def land_minute(lake: BenchLake, *, is_late: bool = False) -> int:
-    """Land a minute's rows, as the producer would.
-
-    :return: how many of them are new.
-    """
-    landed = minute(lake, MINUTE_ROWS, is_late=is_late)
+def land_minute(lake: BenchLake, *, number: int = 0, is_late: bool = False) -> Minute:
+    """Land a minute's rows, as the producer would."""
+    landed = minute(lake, MINUTE_ROWS, number=number, is_late=is_late)
     lake.land(landed.rows)
-    return landed.new
+    return landed
 
 
 def wrong_tables(lake: BenchLake, rows: int, *names: str) -> str | None:

@@ -1,16 +1,17 @@
 """Row 2: one scheduled minute, ``cleaner merge`` as a whole process, beside what one would write by hand."""
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from bench.lakes import BenchLake, copy
 from bench.measure import Bench, Subject, run_of
-from bench.process import Usage
-from bench.programs import peer, pipeline
+from bench.programs import peer
 from bench.results import OURS, Case, Run
 from bench.rows.history import MILLION, history, land_minute, shown, wrong_tables
+from bench.rows.minutes import Job, merge, running_minutes
 
+ALONE = f"{OURS}, the consumer not running"
+ON_SAIL = f"{OURS}, engine: sail"
 SEED_SCRIPT = "a plain Spark script"
 BOTH = ("merged", "delta")
 NO_PYSAIL = "not installed; type: .venv/bin/pip install -c constraints.txt -e '.[bench]'"
@@ -19,33 +20,48 @@ NO_PYSAIL = "not installed; type: .venv/bin/pip install -c constraints.txt -e '.
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The minute into one size of history; the plain script also into a tenth of it, to see its cost grow."""
     rows = bench.pick(MILLION, 10 * MILLION)
-    skipped = {}
     subjects = [
-        minute_subject(bench, OURS, rows),
+        minute_subject(bench, ALONE, rows),
         minute_subject(bench, SEED_SCRIPT, rows, lambda lake: peer("seed_script", lake), tables=("merged",)),
         minute_subject(bench, "delta-rs with polars", rows, lambda lake: peer("delta_rs", lake)),
+        *([minute_subject(bench, ON_SAIL, rows, spark={"engine": "sail"})] if find_spec("pysail") else []),
     ]
-    if find_spec("pysail"):
-        subjects.append(minute_subject(bench, "the same MERGE on pysail", rows, lambda lake: peer("sail", lake)))
-    else:
-        skipped["pysail"] = NO_PYSAIL
     smaller = [
-        minute_subject(bench, OURS, rows // 10),
+        minute_subject(bench, ALONE, rows // 10),
         minute_subject(bench, SEED_SCRIPT, rows // 10, lambda lake: peer("seed_script", lake), tables=("merged",)),
     ]
-    return bench.take_turns([*subjects, *(smaller if bench.is_full else [])]), skipped
+    running = running_case(bench, rows)
+    cases = bench.take_turns([*subjects, *(smaller if bench.is_full else [])])
+    return [running, *cases], {} if find_spec("pysail") else {"pysail": NO_PYSAIL}
+
+
+def running_case(bench: Bench, rows: int, *, is_late: bool = False) -> Case:
+    """``cleaner merge`` in minutes of a running pipeline."""
+
+    def wrong(lake: BenchLake, new: int) -> str | None:
+        return wrong_tables(lake, rows + new, *BOTH)
+
+    runs = running_minutes(bench, history(bench, rows), merge, wrong=wrong, is_late=is_late)
+    return Case(OURS, _size(rows, is_late=is_late), runs)
 
 
 def minute_subject(
-    bench: Bench, name: str, rows: int, merge: Callable[[BenchLake], Usage] | None = None,
-    *, tables: tuple[str, ...] = BOTH, is_late: bool = False,
+    bench: Bench, name: str, rows: int, merge: Job = merge,
+    *, tables: tuple[str, ...] = BOTH, **groups: dict[str, object],
 ) -> Subject:  # fmt: skip
-    """Somebody's merge of a minute's rows into ``rows`` rows of history; ``cleaner merge`` unless one is given."""
+    """Somebody's merge of a minute's rows into ``rows`` rows of history.
+
+    :param merge: the merge; by default ``cleaner merge``, in a Spark of its own.
+    :param groups: groups of settings that differ from the defaults.
+    """
 
     def measured(folder: Path) -> Run:
-        lake = copy(history(bench, rows), folder / "lake")
-        new = land_minute(lake, is_late=is_late)
-        used = merge(lake) if merge else pipeline(lake, "cleaner", "merge")
-        return run_of(used, wrong_tables(lake, rows + new, *tables))
+        lake = copy(history(bench, rows), folder / "lake", **groups)
+        new = land_minute(lake).new
+        return run_of(merge(lake), wrong_tables(lake, rows + new, *tables))
 
-    return Subject(name, shown(rows) + (", one row a year late" if is_late else ""), measured)
+    return Subject(name, _size(rows), measured)
+
+
+def _size(rows: int, *, is_late: bool = False) -> str:
+    return shown(rows) + (", one row a year late" if is_late else "")

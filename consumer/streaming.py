@@ -24,6 +24,7 @@ POLL_SECONDS = 0.5
 # Spark tells of a query that idles at its triggers alone, and these may be far apart.
 TOUCH_SECONDS = 10
 SET_BACK_SECONDS = 1.0
+MAINTENANCE_OF_ONCE = "1s"
 
 log = logging.getLogger("consumer.stream")
 
@@ -60,6 +61,8 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
 
 def stream_once(spark: SparkSession, settings: Settings) -> None:
     """Process what has landed, through the archive and then the metrics, and return."""
+    # The state's snapshots and the removal of old ones, which would not come round by then.
+    spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", MAINTENANCE_OF_ONCE)
     with lock(settings.lake.locks, STREAM):
         ledger = Ledger(settings.lake.ledger)
         ledger.clear_progress(STREAM)  # this one ends by itself: nobody need see to it that it goes on

@@ -40,7 +40,7 @@ DAY = timedelta(days=1)
 SCALED_CONF = {
     "spark.sql.streaming.minBatchesToRetain": "4",  # 100
     "spark.sql.streaming.fileSink.log.compactInterval": "4",  # 100
-    "spark.sql.streaming.stateStore.maintenanceInterval": "2s",  # 60s
+    "spark.sql.streaming.stateStore.minDeltasForSnapshot": "2",  # 10
 }
 SCALED_RUNS_KEPT = 10  # 1000
 SCALED_WATERMARK_SECONDS = 20  # 3600

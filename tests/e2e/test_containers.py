@@ -72,6 +72,18 @@ def test_cron_runs_the_merge_each_minute_and_leaves_its_traces(stack: Stack) -> 
     assert [line for line in trace.splitlines()[:20] if line not in shown] == []
 
 
+def test_the_consumer_lets_the_cleaners_jobs_into_its_spark(stack: Stack) -> None:
+    asked = (
+        "from lakehouse.session import session_conf\n"
+        "from lakehouse.settings import load_settings\n"
+        "from lakehouse.shared import attach\n"
+        "settings = load_settings()\n"
+        "spark = attach(settings.lake, session_conf(settings))\n"
+        "print(spark is not None and spark.range(3).count())\n"
+    )
+    assert stack.compose("exec", "--no-TTY", "cleaner", "python", "-c", asked).strip() == "3"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_crashed_container_comes_back_and_goes_on(stack: Stack, service: str) -> None:
     rows = stack.table("merged").height

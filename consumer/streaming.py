@@ -24,7 +24,7 @@ POLL_SECONDS = 0.5
 # Spark tells of a query that idles at its triggers alone, and these may be far apart.
 TOUCH_SECONDS = 10
 SET_BACK_SECONDS = 1.0
-MAINTENANCE_OF_ONCE = "1s"
+MAINTENANCE_OF_ONCE = "3s"
 
 log = logging.getLogger("consumer.stream")
 

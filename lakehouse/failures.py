@@ -24,6 +24,7 @@ _SPARK_ADVICE = {
     r"Read-only file system": _READ_ONLY,
     r"java\.lang\.OutOfMemoryError[^\n]*|SparkOutOfMemoryError": _MEMORY,
     r"Python worker exited unexpectedly|Python worker failed to connect back": f"it was killed, most likely for want of memory: {_MEMORY}",
+    r"java\.io\.IOException: Stream closed(?=[\s\S]*PythonWorkerFactory)": f"Spark's Python daemon was killed, most likely for want of memory: {_MEMORY}",
     r"Input/output error": _DISK,
     r"Too many open files": _FILES,
 }

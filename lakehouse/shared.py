@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from lakehouse.durable import write_durably
 from lakehouse.lake import Lake
 
-MAX_WORK_BYTES = 32 * 1024 * 1024
+MAX_WORK_BYTES = 16 * 1024 * 1024
 ANSWER_SECONDS = 3
 RETRIES = 2
 SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"

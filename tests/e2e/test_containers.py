@@ -81,7 +81,7 @@ def test_the_consumer_lets_the_cleaners_jobs_into_its_spark(stack: Stack) -> Non
         "spark = attach(settings.lake, session_conf(settings))\n"
         "print(spark is not None and spark.range(3).count())\n"
     )
-    assert stack.compose("exec", "--no-TTY", "cleaner", "python", "-c", asked).strip() == "3"
+    assert stack.compose("exec", "--no-TTY", "cleaner", "as-owner", "python", "-c", asked).strip() == "3"
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -9,7 +9,9 @@ import json
 import logging
 import os
 import secrets
+import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -19,9 +21,13 @@ from pyspark.sql import SparkSession
 
 from lakehouse.durable import write_durably
 from lakehouse.lake import Lake
+from lakehouse.locks import hold, is_locked
 
 MAX_WORK_BYTES = 16 * 1024 * 1024
 ANSWER_SECONDS = 3
+GUEST = "shared-spark"  # the lock of the job that is in it; they take turns
+GUEST_SECONDS = 25
+POLL_SECONDS = 0.2
 RETRIES = 2
 SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"
 TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"
@@ -76,7 +82,7 @@ def sharing_conf(host: str) -> dict[str, str]:
 
 @contextmanager
 def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[str, str]) -> Iterator[None]:
-    """Tell the jobs where ``spark`` is, as long as this lasts.
+    """Tell the jobs where ``spark`` is, as long as this lasts. A job that is in it then may come to its end.
 
     :param spark: started with ``sharing_conf`` and ``token``.
     :param conf: the settings that its sessions have.
@@ -92,6 +98,15 @@ def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[st
         yield
     finally:
         lake.shared_spark.unlink(missing_ok=True)
+        _see_off_guest(lake)
+
+
+def _see_off_guest(lake: Lake) -> None:
+    deadline = time.monotonic() + GUEST_SECONDS
+    if is_locked(lake.locks, GUEST):
+        log.info("waiting for the job that runs in this Spark")
+    while is_locked(lake.locks, GUEST) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
@@ -114,6 +129,8 @@ def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
         return None
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
+    hold(lake.locks, GUEST)
+    warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")  # the error that follows says it
     session = SparkSession.builder.remote(door.address).getOrCreate()
     # It is on this machine, or next to it: if it is gone, nothing is gained by waiting for minutes.
     session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])

@@ -202,7 +202,7 @@ PARTS_OF_QUERIES = {
     "cleaner/delta_lake.py": {
         "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))", "is_uncommon",
     },
-    "cleaner/replay_rows.py": {"table(quarantine)"},
+    "cleaner/replay_rows.py": {"IS_ROW", "table(quarantine)"},
     "cleaner/maintain.py": {"table(path)", "where", "order"},
     "consumer/components/upsert.py": {
         "table(path)", "view", "_assignments(grain)", "day_condition('t.event_date', days)",

@@ -75,6 +75,7 @@ def test_jobs_run_in_the_consumers_spark_while_it_runs(programs: Programs, consu
     assert not lake.shared_spark.exists()
 
 
+@pytest.mark.long
 def test_a_job_of_a_killed_consumer_has_a_spark_of_its_own(
     programs: Programs, consumer: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:

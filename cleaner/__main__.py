@@ -3,7 +3,7 @@
 import logging
 import sys
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,10 +39,13 @@ def _session(settings: "Settings", app_name: str, *, needs_spark: bool = False) 
 
 
 def _merge_session(settings: "Settings") -> "SparkSession":
+    """One for the whole run: what it has to do changes while it goes on."""
+    from cleaner.merge import lacks_rows
     from lakehouse.lake import waiting_bytes
     from lakehouse.session import job_session
 
-    return job_session(settings, "merge", work_bytes=waiting_bytes(settings.lake.landing))
+    work_bytes = None if lacks_rows(settings.lake) else waiting_bytes(settings.lake.landing)
+    return job_session(settings, "merge", work_bytes=work_bytes)
 
 
 @app.command()
@@ -57,7 +60,7 @@ def merge(conf: Conf = DEFAULT_CONF) -> None:
         end_on_sigterm()
         from cleaner.merge import merge as run
 
-        run(settings, partial(_merge_session, settings))
+        run(settings, cache(partial(_merge_session, settings)))
 
 
 @app.command()

@@ -69,12 +69,12 @@ def _merge_pending(
         merged += figures
         if len(merged) < len(pending):
             log.info("%d of %d landed files merged", len(merged), len(pending))
-    if _lacks_rows(settings.lake):
+    if lacks_rows(settings.lake):
         complete_delta(session(), settings)
     return merged
 
 
-def _lacks_rows(lake: Lake) -> bool:
+def lacks_rows(lake: Lake) -> bool:
     """Whether ``delta/`` has not all that ``merged/`` has: everything, once it was moved away. No, as a rule."""
     merged, delta = table_facts(lake.merged), table_facts(lake.delta)
     return merged is not None and (delta is None or merged.rows != delta.rows)

@@ -1,7 +1,7 @@
 """``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
 
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -80,14 +80,20 @@ def _stream(settings: "Settings") -> None:
     from lakehouse.session import session_conf, spark_session
     from lakehouse.shared import new_token, shared, sharing_conf
 
-    host, is_shared = settings.spark.shared_host, settings.spark.shared
-    with new_token() as token:
-        start_conf = sharing_conf(host) if is_shared else None
-        spark = spark_session(settings, "stream", is_driver_ours=True, start_conf=start_conf)
+    group = settings.spark
+    open_to_jobs: AbstractContextManager[None] = nullcontext()
+    if group.shared and group.engine == "spark" and not group.remote:
+        conf = session_conf(settings)
+        with new_token() as token:
+            start_conf = sharing_conf(group.shared_host, conf)
+            spark = spark_session(settings, "stream", is_driver_ours=True, start_conf=start_conf)
+        open_to_jobs = shared(spark, settings.lake, group.shared_host, token, conf)
+    else:
+        spark = spark_session(settings, "stream", is_driver_ours=True)
     try:
-        stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
-        with shared(spark, settings.lake, host, token, session_conf(settings)) if is_shared else nullcontext():
-            run(spark, settings, stop)
+        run(
+            spark, settings, stop_on_signals(), open_to_jobs
+        )  # signals after the session, which takes Ctrl-C for itself
     finally:
         spark.stop()
 

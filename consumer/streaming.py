@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyspark.errors import StreamingQueryException
@@ -25,13 +26,20 @@ POLL_SECONDS = 0.5
 TOUCH_SECONDS = 10
 SET_BACK_SECONDS = 1.0
 MAINTENANCE_OF_ONCE = "3s"
+NOTHING = nullcontext()
 
 log = logging.getLogger("consumer.stream")
 
 
-def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> None:
+def stream(
+    spark: SparkSession,
+    settings: Settings,
+    stop: threading.Event,
+    alongside: AbstractContextManager[None] = NOTHING,
+) -> None:
     """Run both queries until ``stop`` is set; the batch under way is finished first.
 
+    :param alongside: entered while they run, and left before they are stopped.
     :raises PipelineError: a query failed; says which and why.
     """
     with lock(settings.lake.locks, STREAM):
@@ -41,17 +49,18 @@ def stream(spark: SparkSession, settings: Settings, stop: threading.Event) -> No
         queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         try:
-            while not stop.is_set():
-                time.sleep(POLL_SECONDS)  # not stop.wait(): the handler that sets it runs in this very thread
-                if wall_clock.was_set_back():
-                    log.warning(
-                        "the clock was set back: starting the queries anew, which would else wait for its old time"
-                    )
-                    _drain_all(queries, settings)
-                    queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
-                watcher.record(queries)
-                for query in queries:
-                    _raise_if_failed(query)
+            with alongside:
+                while not stop.is_set():
+                    time.sleep(POLL_SECONDS)  # not stop.wait(): the handler that sets it runs in this very thread
+                    if wall_clock.was_set_back():
+                        log.warning(
+                            "the clock was set back: starting the queries anew, which would else wait for its old time"
+                        )
+                        _drain_all(queries, settings)
+                        queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
+                    watcher.record(queries)
+                    for query in queries:
+                        _raise_if_failed(query)
             log.info("stopping after the current batch")
         finally:
             _drain_all(queries, settings)

@@ -73,6 +73,11 @@ class Lake:
         return self.root / "_ledger" / "shared-spark.json"
 
     @property
+    def shared_versions(self) -> Path:
+        """Which versions of tables the consumer's Spark has seen at least (JSON)."""
+        return self.root / "_ledger" / "shared-versions.json"
+
+    @property
     def locks(self) -> Path:
         """One lock file for each table or job."""
         return self.root / "_ledger" / "locks"

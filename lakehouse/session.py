@@ -132,7 +132,7 @@ def spark_session(
     conf = STATIC_CONF | {
         "spark.driver.memory": spark.driver_memory,
         "spark.driver.extraJavaOptions": " ".join(_java_options(is_local=spark.master.startswith("local"), is_short=is_short)),
-    } | (start_conf or {}) | conf  # fmt: skip
+    } | conf | (start_conf or {})  # fmt: skip
     if spark.master.startswith("local"):
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
     for key, value in conf.items():

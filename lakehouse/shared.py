@@ -12,8 +12,8 @@ import secrets
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from urllib.parse import quote
 
@@ -21,12 +21,13 @@ from pyspark.sql import SparkSession
 
 from lakehouse.durable import write_durably
 from lakehouse.lake import Lake
-from lakehouse.locks import hold, is_locked
+from lakehouse.locks import is_locked, lock
+from lakehouse.tables import latest_version
 
 MAX_WORK_BYTES = 16 * 1024 * 1024
 ANSWER_SECONDS = 3
 GUEST = "shared-spark"  # the lock of the job that is in it; they take turns
-GUEST_SECONDS = 25
+GUEST_SECONDS = 20
 POLL_SECONDS = 0.2
 RETRIES = 2
 SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"
@@ -69,10 +70,13 @@ def new_token() -> Iterator[str]:
         del os.environ[TOKEN_VARIABLE]
 
 
-def sharing_conf(host: str) -> dict[str, str]:
-    """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its machine's names."""
+def sharing_conf(host: str, conf: Mapping[str, str]) -> dict[str, str]:
+    """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its machine's names.
+
+    :param conf: what it has besides.
+    """
     return {
-        "spark.plugins": PLUGIN,
+        "spark.plugins": ",".join(filter(None, (conf.get("spark.plugins"), PLUGIN))),
         "spark.connect.grpc.binding.address": host,
         "spark.connect.grpc.binding.port": "0",
         # What a killed job leaves behind; any other takes it along.
@@ -92,7 +96,8 @@ def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[st
     service = getattr(getattr(jvm, SERVICE), "MODULE$")  # as a Scala object is called in Java
     port = service.localPort()
     door = Door(host, port, token, conf)
-    lake.shared_spark.unlink(missing_ok=True)
+    for note in (lake.shared_spark, lake.shared_versions):
+        note.unlink(missing_ok=True)
     write_durably(lake.shared_spark, json.dumps(asdict(door)), mode=0o600)
     try:
         yield
@@ -111,37 +116,83 @@ def _see_off_guest(lake: Lake) -> None:
 
 def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
     """A session in the shared Spark; ``None`` if there is none, or one that was started with other settings than ``conf``."""
-    door = _door(lake)
-    if door is None or door.conf != conf:
+    if not lake.shared_spark.exists():
         return None
     try:
         import grpc
     except ImportError:
         log.info("spark.shared needs the extra 'connect', which is not installed: starting a Spark for this job")
         return None
-    try:
-        _knock(door)
-    except grpc.RpcError as error:
-        log.info(
-            "the consumer's Spark at %s:%d does not let this job in (%s): starting one for it",
-            door.host, door.port, error.code().name,
-        )  # fmt: skip
-        return None
+    with ExitStack() as guest:
+        # Before the note is read: who takes it away looks for a guest then.
+        guest.enter_context(lock(lake.locks, GUEST))
+        door = _door(lake)
+        if door is None or not _is_fit(door, lake, conf):
+            return None
+        try:
+            _knock(door)
+        except grpc.RpcError as error:
+            log.info(
+                "the consumer's Spark at %s:%d does not let this job in (%s): starting one for it",
+                door.host, door.port, error.code().name,
+            )  # fmt: skip
+            return None
+        return _entered(door, lake, guest.pop_all())
+
+
+def _entered(door: Door, lake: Lake, guest: ExitStack) -> SparkSession:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
-    hold(lake.locks, GUEST)
     warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")  # the error that follows says it
     session = SparkSession.builder.remote(door.address).getOrCreate()
     # It is on this machine, or next to it: if it is gone, nothing is gained by waiting for minutes.
     session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
-    atexit.register(_leave, session)
+    _remember_versions(lake)
+    atexit.register(_leave, session, lake, guest)
     return session
+
+
+def _is_fit(door: Door, lake: Lake, conf: Mapping[str, str]) -> bool:
+    """Whether its sessions have our settings, and it knows no table that has been put back or made anew since.
+
+    It keeps in mind what it has read of a table's log, and would go on from there.
+    """
+    if door.conf != conf:
+        log.info("the consumer's Spark was started with other settings: starting one for this job")
+        return False
+    known = _known_versions(lake)
+    if back := [name for name, version in _versions(lake).items() if version < known.get(name, -1)]:
+        log.warning(
+            "%s: made anew or put back since the consumer's Spark has seen it: jobs have a Spark of their own until"
+            " the consumer is started again", ", ".join(back),
+        )  # fmt: skip
+        lake.shared_spark.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _versions(lake: Lake) -> dict[str, int]:
+    return {name: latest_version(path) for name, path in lake.tables.items() if "streaming" not in name}
+
+
+def _known_versions(lake: Lake) -> dict[str, int]:
+    try:
+        return {str(name): int(version) for name, version in json.loads(lake.shared_versions.read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _remember_versions(lake: Lake) -> None:
+    write_durably(lake.shared_versions, json.dumps(_versions(lake)))
 
 
 def _door(lake: Lake) -> Door | None:
     try:
         return Door(**json.loads(lake.shared_spark.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        log.info("%s: cannot be read (%s): starting a Spark for this job", lake.shared_spark, error)
         return None
 
 
@@ -159,7 +210,8 @@ def _knock(door: Door) -> None:
         service.ReleaseSession(nobodys, metadata=[("authorization", door.word)], timeout=ANSWER_SECONDS)
 
 
-def _leave(session: SparkSession) -> None:
+def _leave(session: SparkSession, lake: Lake, guest: ExitStack) -> None:
     """Give back what the job has over there. If it cannot, the other side does so after some minutes."""
-    with suppress(Exception):
+    with guest, suppress(Exception):
+        _remember_versions(lake)
         session.stop()

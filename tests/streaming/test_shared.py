@@ -89,6 +89,23 @@ def test_a_job_of_a_killed_consumer_has_a_spark_of_its_own(
     assert contents_of_tables(programs.lake) == contents_of_tables(alone.lake)
 
 
+@pytest.mark.long
+def test_a_table_that_is_moved_away_is_filled_anew_and_nothing_is_lost(
+    programs: Programs, consumer: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    lake = programs.lake
+    for number in range(3):
+        land_parquet(lake.landing / f"{number}.parquet", [landed(f"e{number}")])
+        assert without_java(programs, "cleaner", "merge").returncode == 0
+    lake.delta.rename(tmp_path / "delta")
+    land_parquet(lake.landing / "last.parquet", [landed("e3")])
+    programs.run("cleaner", "merge")
+    programs.run("cleaner", "merge")
+    ids = [{"event_id": f"e{number}"} for number in range(4)]
+    assert rows(lake.delta, "event_id") == rows(lake.merged, "event_id") == ids
+    assert consumer.poll() is None
+
+
 def contents_of_tables(lake: Lake) -> dict[str, object]:
     return {name: found for name, found in contents(lake).items() if name in ("merged", "delta", "quarantine")}
 

@@ -33,7 +33,23 @@ def test_a_spark_with_other_settings_is_left_alone(lake: Lake, caplog: pytest.Lo
     write(lake, json.dumps(asdict(Door("127.0.0.1", 1, "token", CONF | {"spark.sql.ansi.enabled": "false"}))))
     with caplog.at_level(logging.INFO):
         assert attach(lake, CONF) is None
-    assert caplog.messages == []
+    assert caplog.messages == ["the consumer's Spark was started with other settings: starting one for this job"]
+
+
+def test_a_spark_that_knows_a_table_which_is_gone_is_left_alone_from_then_on(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(lake, json.dumps(asdict(Door("127.0.0.1", 1, "token", CONF))))
+    log = lake.delta / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{3:020}.json").touch()
+    lake.shared_versions.write_text('{"delta": 4, "merged": -1}')
+    assert attach(lake, CONF) is None
+    assert not lake.shared_spark.exists()
+    [message] = caplog.messages
+    assert message.startswith(
+        "delta: made anew or put back since the consumer's Spark has seen it: jobs have a Spark of"
+    )
 
 
 def test_nobody_behind_the_door_is_said(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,7 +29,7 @@ from lakehouse.rules import accepted, checked, normalised, rejected
 from lakehouse.sail import is_sail
 from lakehouse.schema import LANDED, MERGED, QUARANTINE
 from lakehouse.settings import Settings
-from lakehouse.sql import Range, hour_ranges, range_condition, table
+from lakehouse.sql import hour_ranges, range_condition, table
 from lakehouse.tables import create_table
 
 IDENTITY = ("event_id", "timestamp")
@@ -93,8 +93,7 @@ def merge_rows(
     """
     lake = settings.lake
     contents = summary(rows)
-    ranges = hour_ranges(contents.hours, settings.merge.max_ranges)
-    hours = range_condition("t", ranges)
+    hours = range_condition("t", hour_ranges(contents.hours, settings.merge.max_ranges))
     if contents.has_unidentified:
         require_common_times(rows)
         rows = rows.transform(identified)
@@ -103,9 +102,9 @@ def merge_rows(
     if contents.hours:
         insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
-        with kept(merged_rows(spark, lake, taken, ranges), is_small=is_small) as requests:
+        with kept(merged_rows(spark, lake, taken, hours), is_small=is_small) as requests:
             insert_new(requests.transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
-    return count(spark, lake, rows, taken, ranges, has_rejected=contents.has_rejected)
+    return count(spark, lake, rows, taken, hours, has_rejected=contents.has_rejected)
 
 
 @contextmanager
@@ -204,9 +203,12 @@ def insert_new(rows: DataFrame, path: Path, identity: Sequence[str], among: str 
     )
 
 
-def merged_rows(spark: SparkSession, lake: Lake, deliveries: Sequence[Delivery], ranges: Sequence[Range]) -> DataFrame:
-    """The rows of ``merged/`` that these deliveries brought."""
-    requests = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
+def merged_rows(spark: SparkSession, lake: Lake, deliveries: Sequence[Delivery], hours: str) -> DataFrame:
+    """The rows of ``merged/`` that these deliveries brought.
+
+    :param hours: a condition on the table, ``t``, which all of them meet.
+    """
+    requests = spark.read.format("delta").load(str(lake.merged)).alias("t").where(hours)
     return requests.where(F.col("landed_file").isin([d.landed_file for d in deliveries]))
 
 
@@ -240,7 +242,7 @@ def count(
     lake: Lake,
     rows: DataFrame,
     taken: Sequence[Delivery],
-    ranges: Sequence[Range],
+    hours: str,
     *,
     has_rejected: bool,
 ) -> list[FileFigures]:
@@ -249,7 +251,7 @@ def count(
     A row is merged (or quarantined) if the table holds its identity from this very delivery, once; every other arrival of
     an identity that a table holds is a duplicate. A row that no table holds is counted nowhere, and shows.
     """  # fmt: skip
-    merged = spark.read.format("delta").load(str(lake.merged)).alias("t").where(range_condition("t", ranges))
+    merged = spark.read.format("delta").load(str(lake.merged)).alias("t").where(hours)
     found = located(rows.transform(accepted), merged, IDENTITY)
     if has_rejected:
         quarantine = spark.read.format("delta").load(str(lake.quarantine)).alias("t").where(IS_ROW)

@@ -91,9 +91,8 @@ def _stream(settings: "Settings") -> None:
     else:
         spark = spark_session(settings, "stream", is_driver_ours=True)
     try:
-        run(
-            spark, settings, stop_on_signals(), open_to_jobs
-        )  # signals after the session, which takes Ctrl-C for itself
+        stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
+        run(spark, settings, stop, open_to_jobs)
     finally:
         spark.stop()
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,15 @@ def lacks_rows(lake: Lake) -> bool:
     """Whether ``delta/`` has not all that ``merged/`` has: everything, once it was moved away. No, as a rule."""
     merged, delta = table_facts(lake.merged), table_facts(lake.delta)
     return merged is not None and (delta is None or merged.rows != delta.rows)
+
+
+def pending_bytes(lake: Lake) -> int:
+    """The size of the landed files that are not merged yet; of those that go while they are looked at, none."""
+    found = 0
+    for name in Ledger(lake.ledger).deliveries(waiting_files(lake.landing)):
+        with suppress(OSError):
+            found += (lake.landing / name).stat().st_size
+    return found
 
 
 def _merged(spark: "SparkSession", settings: Settings, deliveries: "Sequence[Delivery]") -> list[FileFigures]:

@@ -1,7 +1,6 @@
 """Where everything in ``data_lake/`` stands. Paths only: importing or using this opens nothing."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,15 +98,6 @@ def waiting_files(landing: Path) -> list[Path]:
     Nothing else that lies there is looked into: see ``left_alone``.
     """
     return [path for path, is_landed in _visible(landing) if is_landed]
-
-
-def waiting_bytes(landing: Path) -> int:
-    """The size of all landed files; of those that go while they are looked at, none."""
-    found = 0
-    for path in waiting_files(landing):
-        with suppress(OSError):
-            found += path.stat().st_size
-    return found
 
 
 def left_alone(landing: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 import time
 import uuid
 import warnings
@@ -20,6 +21,7 @@ from urllib.parse import quote
 from pyspark.sql import SparkSession
 
 from lakehouse.durable import write_durably
+from lakehouse.errors import EngineError
 from lakehouse.lake import Lake
 from lakehouse.locks import is_locked, lock
 from lakehouse.tables import latest_version
@@ -74,7 +76,9 @@ def sharing_conf(host: str, conf: Mapping[str, str]) -> dict[str, str]:
     """What a JVM needs at its start to share its Spark on a free port of ``host``, which is one of its machine's names.
 
     :param conf: what it has besides.
+    :raises EngineError: ``host`` is no name of this machine.
     """
+    _require_own(host)
     return {
         "spark.plugins": ",".join(filter(None, (conf.get("spark.plugins"), PLUGIN))),
         "spark.connect.grpc.binding.address": host,
@@ -82,6 +86,17 @@ def sharing_conf(host: str, conf: Mapping[str, str]) -> dict[str, str]:
         # What a killed job leaves behind; any other takes it along.
         "spark.connect.session.manager.defaultSessionTimeout": "10m",
     }
+
+
+def _require_own(host: str) -> None:
+    try:
+        with socket.create_server((host, 0)):
+            pass
+    except OSError as error:
+        raise EngineError(
+            f"spark.shared_host: nothing can listen at {host} on this machine ({error}): set it to a name or address of"
+            " this machine that the jobs reach it by, or spark.shared to false"
+        ) from None
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""The merge where nothing has landed: what it leaves, without a JVM."""
+"""What a merge knows and leaves without a JVM."""
 
 from typing import TYPE_CHECKING
 
-from cleaner.merge import merge
-from lakehouse.lake import Lake
-from lakehouse.ledger import Ledger
+from cleaner.merge import merge, pending_bytes
+from lakehouse.lake import Lake, file_stamp
+from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,3 +23,16 @@ def test_an_idle_merge_of_a_new_lake_leaves_its_trace_in_the_ledger_and_no_table
     nothing = {"files": 0, "rows": 0, "merged": 0, "duplicates": 0, "quarantined": 0, "reasons": {}, "retired": 0}
     assert (last["exit_code"], last["figures"]) == (0, nothing | {"seconds": last["figures"]["seconds"]})
     assert [path.name for path in lake.root.iterdir()] == ["_ledger"]
+
+
+def test_the_size_of_the_work_is_that_of_the_files_that_are_not_merged_yet(lake: Lake) -> None:
+    lake.landing.mkdir(parents=True)
+    merged, new = lake.landing / "a.parquet", lake.landing / "b.parquet"
+    merged.write_bytes(b"x" * 1000)
+    new.write_bytes(b"y" * 30)
+    ledger = Ledger(lake.ledger)
+    with ledger.run("merge") as run:
+        ledger.record_files(run, [FileFigures(merged.name, merged.name, 1, 1, 0, 0, stamp=file_stamp(merged) or "")])
+    assert pending_bytes(lake) == 30
+    merged.write_bytes(b"x" * 1001)  # another file under its name
+    assert pending_bytes(lake) == 1031

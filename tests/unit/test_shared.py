@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import pytest
 
+from lakehouse.errors import EngineError
 from lakehouse.lake import Lake
-from lakehouse.shared import Door, attach
+from lakehouse.shared import Door, attach, sharing_conf
 
 CONF = {"spark.sql.shuffle.partitions": "2"}
 
@@ -62,3 +63,10 @@ def test_nobody_behind_the_door_is_said(lake: Lake, caplog: pytest.LogCaptureFix
     assert caplog.messages == [
         f"the consumer's Spark at 127.0.0.1:{port} does not let this job in (UNAVAILABLE): starting one for it",
     ]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-name.invalid"])
+def test_a_host_that_is_not_this_machine_is_said_before_spark_starts(host: str) -> None:
+    with pytest.raises(EngineError, match=rf"^spark\.shared_host: nothing can listen at {host} on this machine"):
+        sharing_conf(host, {})
+    assert sharing_conf("127.0.0.1", {})["spark.connect.grpc.binding.address"] == "127.0.0.1"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -15,17 +14,17 @@ from bench.programs import peer, pipeline
 from bench.results import OURS, Case, Run
 from bench.rows.history import MILLION, hidden, history, history_with_figures, land_minute, shown
 from bench.rows.minutes import batch, merge, running_minutes
+from bench.rows.sail import ON_SAIL, has_sail, missing_sail
 from lakehouse.lake import METRICS
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The refresh of the day that a minute's data changed, all days, and DuckDB's all days."""
     rows = bench.pick(MILLION, 10 * MILLION)
-    spark: dict[str, object] = {"engine": "sail"}
     minute, whole = partial(_with_minute, bench, rows), partial(history, bench, rows)
     on_sail = [
-        _subject(f"{OURS}, after a minute's data, engine: sail", rows, minute, batch, _ours, spark=spark),
-        _subject(f"{OURS}, all days, engine: sail", rows, whole, batch, _ours, spark=spark),
+        _subject(f"{OURS}, after a minute's data, engine: sail", rows, minute, batch, _ours, spark=ON_SAIL),
+        _subject(f"{OURS}, all days, engine: sail", rows, whole, batch, _ours, spark=ON_SAIL),
     ]
     running = Case(
         f"{OURS}, after a minute's data", shown(rows),
@@ -34,10 +33,10 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     cases = bench.take_turns([
         _subject(f"{OURS}, after a minute's data, the consumer not running", rows, minute, batch, _ours),
         _subject(f"{OURS}, all days", rows, whole, batch, _ours),
-        *(on_sail if find_spec("pysail") else []),
+        *(on_sail if has_sail() else []),
         _subject("DuckDB, all days", rows, whole, lambda lake: peer("duckdb_batch", lake), _duckdb),
     ])  # fmt: skip
-    return [running, *cases], {}
+    return [running, *cases], missing_sail()
 
 
 def _subject(

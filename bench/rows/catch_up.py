@@ -1,4 +1,4 @@
-"""Row 6: a stream that starts with millions of landed rows before it, and ends when all are counted."""
+"""Row 6: a stream that starts with millions of landed rows before it, and ends when all are counted; and a merge of them."""
 
 import os
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from bench.measure import Bench, Subject, run_of
 from bench.process import Usage
 from bench.programs import peer, pipeline
 from bench.results import OURS, Case, Run
+from bench.rows.history import BOTH, wrong_tables
 from bench.rows.latency import PLAIN
 from bench.streams import first_offsets_at, streamed_figures
 
@@ -23,27 +24,42 @@ SPAN = timedelta(days=1)
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
-    """Both, on the same landed files."""
+    """Both streams, and what the cleaner needs for as much, on the same landed files."""
     rows = bench.pick(500_000, 5_000_000)
+    merge = _merge_subject(bench, rows)
     ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
     plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
-    return bench.take_turns([ours, plain], bench.pick(1, bench.runs)), {}
+    return bench.take_turns([ours, plain, merge], bench.pick(1, bench.runs)), {}
 
 
 def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:
     def measured(folder: Path) -> Run:
-        lake = new_lake(folder / "lake")
-        landing = lake.settings.lake.landing
-        landing.mkdir(parents=True)
-        files = _landed(bench, rows)
-        for file in files:
-            os.link(file, landing / file.name)
+        lake = _backlog(bench, folder / "lake", rows)
         used = streamed(lake)
         started_up = first_offsets_at(lake) - used.started_at
         rates = {"rows/s": rows / used.wall_seconds, "rows/s after start-up": rows / (used.wall_seconds - started_up)}
-        return run_of(used, wrong_figures(streamed_figures(lake), _due(files[0].parent)), **rates)
+        return run_of(used, wrong_figures(streamed_figures(lake), _due(bench, rows)), **rates)
 
     return Subject(name, f"{rows:,} landed rows", measured)
+
+
+def _merge_subject(bench: Bench, rows: int) -> Subject:
+    def measured(folder: Path) -> Run:
+        lake = _backlog(bench, folder / "lake", rows)
+        used = pipeline(lake, "cleaner", "merge")
+        return run_of(used, wrong_tables(lake, rows, *BOTH), **{"rows/s": rows / used.wall_seconds})
+
+    return Subject(f"{OURS}, cleaner merge", f"{rows:,} landed rows", measured)
+
+
+def _backlog(bench: Bench, folder: Path, rows: int) -> BenchLake:
+    """A new lake in which so many rows have landed."""
+    lake = new_lake(folder)
+    landing = lake.settings.lake.landing
+    landing.mkdir(parents=True)
+    for file in _landed(bench, rows):
+        os.link(file, landing / file.name)
+    return lake
 
 
 def _landed(bench: Bench, rows: int) -> list[Path]:
@@ -58,6 +74,6 @@ def _landed(bench: Bench, rows: int) -> list[Path]:
 
 
 @cache
-def _due(landing: Path) -> dict[str, pl.DataFrame]:
-    rows = pl.scan_parquet(landing / "*.parquet")
-    return exact(rows.with_columns(event_date=pl.col("timestamp").dt.date()))
+def _due(bench: Bench, rows: int) -> dict[str, pl.DataFrame]:
+    landed = pl.scan_parquet(_landed(bench, rows))
+    return exact(landed.with_columns(event_date=pl.col("timestamp").dt.date()))

@@ -11,6 +11,7 @@ from bench.programs import pipeline
 from lakehouse.tables import query, table_facts
 
 MINUTE_ROWS = 20_000
+BOTH = ("merged", "delta")
 MILLION = 1_000_000
 
 

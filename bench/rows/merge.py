@@ -1,20 +1,17 @@
 """Row 2: one scheduled minute, ``cleaner merge`` as a whole process, beside what one would write by hand."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from bench.lakes import BenchLake, copy
 from bench.measure import Bench, Subject, run_of
 from bench.programs import peer
 from bench.results import OURS, Case, Run
-from bench.rows.history import MILLION, history, land_minute, shown, wrong_tables
+from bench.rows.history import BOTH, MILLION, history, land_minute, shown, wrong_tables
 from bench.rows.minutes import Job, merge, running_minutes
+from bench.rows.sail import ON_SAIL, has_sail, missing_sail
 
 ALONE = f"{OURS}, the consumer not running"
-ON_SAIL = f"{OURS}, engine: sail"
 SEED_SCRIPT = "a plain Spark script"
-BOTH = ("merged", "delta")
-NO_PYSAIL = "not installed; type: .venv/bin/pip install -c constraints.txt -e '.[bench]'"
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
@@ -24,7 +21,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
         minute_subject(bench, ALONE, rows),
         minute_subject(bench, SEED_SCRIPT, rows, lambda lake: peer("seed_script", lake), tables=("merged",)),
         minute_subject(bench, "delta-rs with polars", rows, lambda lake: peer("delta_rs", lake)),
-        *([minute_subject(bench, ON_SAIL, rows, spark={"engine": "sail"})] if find_spec("pysail") else []),
+        *([minute_subject(bench, f"{OURS}, engine: sail", rows, spark=ON_SAIL)] if has_sail() else []),
     ]
     smaller = [
         minute_subject(bench, ALONE, rows // 10),
@@ -32,7 +29,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     ]
     running = running_case(bench, rows)
     cases = bench.take_turns([*subjects, *(smaller if bench.is_full else [])])
-    return [running, *cases], {} if find_spec("pysail") else {"pysail": NO_PYSAIL}
+    return [running, *cases], missing_sail()
 
 
 def running_case(bench: Bench, rows: int, *, is_late: bool = False) -> Case:

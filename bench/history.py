@@ -1,7 +1,7 @@
 """A lake with a year of history, as the merge and a night's maintenance leave it. I/O; no JVM."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,20 +15,23 @@ from lakehouse.agents import parse_agent
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.schema import DELTA, MERGED
 
-DAYS_A_COMMIT = 10
+YEAR, DAY = timedelta(days=DAYS), timedelta(days=1)
 HISTORY_FILE = "history.parquet"
 
 
-def with_history(folder: Path, rows: int, *, days: int = DAYS) -> BenchLake:
+def with_history(folder: Path, rows: int, *, span: timedelta = YEAR, commit: timedelta = 10 * DAY) -> BenchLake:
     """A lake with ``rows`` requests in ``merged/`` and ``delta/``, as the merge and a night's maintenance leave them.
 
     A partition a day, in time order, a file each; the ledger knows them as one landed file of long ago.
+
+    :param span: the time before noon that they are from.
+    :param commit: how much of it has a commit of its own. If it is less than a day, a day has several files.
     """
     lake = new_lake(folder)
     settings = lake.settings
     create_tables(settings)
     agents = _agents()
-    for piece in _pieces(rows, days):
+    for piece in _pieces(rows, span, commit):
         merged, delta = settings.lake.merged, settings.lake.delta
         _append(merged, piece.select(MERGED.names))
         known = piece.join(agents, on="agent", how="left", nulls_equal=True, maintain_order="left")
@@ -43,20 +46,20 @@ def with_history(folder: Path, rows: int, *, days: int = DAYS) -> BenchLake:
     return lake
 
 
-def _pieces(rows: int, days: int) -> Iterator[pl.DataFrame]:
-    """MERGED's columns of some weeks at a time, so that memory stays flat."""
-    begin = NOON - timedelta(days=days)
+def _pieces(rows: int, span: timedelta, commit: timedelta) -> Iterator[pl.DataFrame]:
+    """MERGED's columns of a commit at a time, so that memory stays flat."""
+    begin = NOON - span
     waiting: list[pl.DataFrame] = []
-    bound = begin.date() + timedelta(days=DAYS_A_COMMIT)
+    bound = datetime.combine(begin.date(), time(), UTC) + commit
     for block in requests(rows, begin, NOON, seed=HISTORY_SEED):
         rows_of = block.with_columns(event_date=pl.col("timestamp").dt.date(), landed_file=pl.lit(HISTORY_FILE))
-        is_before = pl.col("event_date") < bound
+        is_before = pl.col("timestamp") < bound
         waiting.append(rows_of.filter(is_before))
         rest = rows_of.filter(~is_before)
         while not rest.is_empty():
             yield pl.concat(waiting)
-            bound += timedelta(days=DAYS_A_COMMIT)
-            is_before = pl.col("event_date") < bound
+            bound += commit
+            is_before = pl.col("timestamp") < bound
             waiting, rest = [rest.filter(is_before)], rest.filter(~is_before)
     if waiting:
         yield pl.concat(waiting)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.measure import Bench
 from bench.results import Case
-from bench.rows import batch, catch_up, growth, idle, ingest, latency, memory, merge
+from bench.rows import batch, busy_day, catch_up, growth, idle, ingest, latency, memory, merge
 
 Measured = tuple[list[Case], dict[str, str]]
 
@@ -58,5 +58,9 @@ ROWS: Mapping[str, Row] = {
     "memory": Row(
         8, "Memory of each program, at rest and under load", "2.5 GiB together; producer 150 MiB", "peak_megabytes",
         "MB together", memory.measure,
+    ),
+    "busy-day": Row(
+        9, "A minute of a busy day: merged, and the day's exact figures", "none: what a day of so many rows costs",
+        "wall_seconds", "seconds", busy_day.measure,
     ),
 }  # fmt: skip

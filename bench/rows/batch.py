@@ -1,19 +1,18 @@
 """Row 7: exact metrics, of all days and after a minute's data, beside DuckDB on the same files."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
 from bench.figures import exact, exact_visitors, wrong_figures
-from bench.lakes import BenchLake, copy, moved
+from bench.lakes import BenchLake, copy
 from bench.measure import Bench, Subject, run_of
-from bench.process import Usage
-from bench.programs import peer, pipeline
+from bench.programs import peer
 from bench.results import OURS, Case, Run
-from bench.rows.history import MILLION, hidden, history, history_with_figures, land_minute, shown
-from bench.rows.minutes import batch, merge, running_minutes
+from bench.rows.history import MILLION, history, shown, with_figures, with_minute
+from bench.rows.minutes import Job, batch, merge, running_minutes
 from bench.rows.sail import ON_SAIL, has_sail, missing_sail
 from lakehouse.lake import METRICS
 
@@ -21,58 +20,55 @@ from lakehouse.lake import METRICS
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The refresh of the day that a minute's data changed, all days, and DuckDB's all days."""
     rows = bench.pick(MILLION, 10 * MILLION)
-    minute, whole = partial(_with_minute, bench, rows), partial(history, bench, rows)
+    whole = history(bench, rows)
+    minute = with_minute(bench, whole)
+    size = shown(rows)
     on_sail = [
-        _subject(f"{OURS}, after a minute's data, engine: sail", rows, minute, batch, _ours, spark=ON_SAIL),
-        _subject(f"{OURS}, all days, engine: sail", rows, whole, batch, _ours, spark=ON_SAIL),
+        batch_subject(f"{OURS}, after a minute's data, engine: sail", size, minute, spark=ON_SAIL),
+        batch_subject(f"{OURS}, all days, engine: sail", size, whole, spark=ON_SAIL),
     ]
     running = Case(
-        f"{OURS}, after a minute's data", shown(rows),
-        running_minutes(bench, history_with_figures(bench, rows), batch, merge, wrong=_wrong),
+        f"{OURS}, after a minute's data", size,
+        running_minutes(bench, with_figures(bench, whole), batch, merge, wrong=_wrong),
     )  # fmt: skip
     cases = bench.take_turns([
-        _subject(f"{OURS}, after a minute's data, the consumer not running", rows, minute, batch, _ours),
-        _subject(f"{OURS}, all days", rows, whole, batch, _ours),
+        batch_subject(f"{OURS}, after a minute's data, the consumer not running", size, minute),
+        batch_subject(f"{OURS}, all days", size, whole),
         *(on_sail if has_sail() else []),
-        _subject("DuckDB, all days", rows, whole, lambda lake: peer("duckdb_batch", lake), _duckdb),
+        batch_subject("DuckDB, all days", size, whole, lambda lake: peer("duckdb_batch", lake), _duckdb),
     ])  # fmt: skip
     return [running, *cases], missing_sail()
-
-
-def _subject(
-    name: str, rows: int, made: Callable[[], BenchLake], computed: Callable[[BenchLake], Usage],
-    read: Callable[[BenchLake, str], pl.DataFrame], **groups: dict[str, object],
-) -> Subject:  # fmt: skip
-    def measured(folder: Path) -> Run:
-        original = made()
-        lake = copy(original, folder / "lake", **groups)
-        used = computed(lake)
-        return run_of(used, wrong_figures({grain: read(lake, grain) for grain in METRICS}, _due(original.folder)))
-
-    return Subject(name, shown(rows), measured)
-
-
-def _wrong(lake: BenchLake, _new: int) -> str | None:
-    return wrong_figures({grain: _ours(lake, grain) for grain in METRICS}, _counted(lake))
 
 
 def _ours(lake: BenchLake, grain: str) -> pl.DataFrame:
     return pl.read_delta(str(lake.settings.lake.metrics("batch", grain)))
 
 
+def batch_subject(
+    name: str, size: str, original: BenchLake, computed: Job = batch, read: Callable[[BenchLake, str], pl.DataFrame] = _ours,
+    **groups: dict[str, object],
+) -> Subject:  # fmt: skip
+    """Somebody's exact figures of a lake; by default ``consumer batch``'s, in a Spark of its own.
+
+    :param original: the lake, which is copied.
+    :param read: reads the figures of a grain afterwards.
+    :param groups: groups of settings that differ from the defaults.
+    """
+
+    def measured(folder: Path) -> Run:
+        lake = copy(original, folder / "lake", **groups)
+        used = computed(lake)
+        return run_of(used, wrong_figures({grain: read(lake, grain) for grain in METRICS}, _due(original.folder)))
+
+    return Subject(name, size, measured)
+
+
+def _wrong(lake: BenchLake, _new: int) -> str | None:
+    return wrong_figures({grain: _ours(lake, grain) for grain in METRICS}, _counted(lake))
+
+
 def _duckdb(lake: BenchLake, grain: str) -> pl.DataFrame:
     return pl.read_parquet(lake.data / f"duckdb-{grain}.parquet")
-
-
-def _with_minute(bench: Bench, rows: int) -> BenchLake:
-    """History whose metrics are up to date but for a minute that has been merged since."""
-    lake = BenchLake(bench.made / f"minute-{rows}")
-    if lake.data.exists():
-        return lake
-    made = copy(history_with_figures(bench, rows), hidden(lake.folder))
-    land_minute(made)
-    pipeline(made, "cleaner", "merge")
-    return moved(made, lake.folder)
 
 
 @cache

@@ -1,9 +1,10 @@
 """What the rows about history share: lakes made once, and a merge of a minute that is checked."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.history import with_history
+from bench.history import DAY, with_history
 from bench.lakes import BenchLake, copy, moved
 from bench.landed import NOON, Minute, minute
 from bench.measure import Bench, wrong
@@ -22,19 +23,35 @@ def shown(rows: int) -> str:
 
 def history(bench: Bench, rows: int) -> BenchLake:
     """A lake with so many rows of history, made if it is not there yet."""
-    lake = BenchLake(bench.made / f"history-{rows}")
-    return lake if lake.data.exists() else _made(bench, lake.folder, rows)
+    return _kept(bench, f"history-{rows}", lambda folder: with_history(folder, rows))
 
 
-def history_with_figures(bench: Bench, rows: int) -> BenchLake:
+def busy_day(bench: Bench, rows: int) -> BenchLake:
+    """A lake whose only day has so many rows up to noon, a file an hour."""
+    return _kept(bench, f"day-{rows}", lambda folder: with_history(folder, rows, span=DAY / 2, commit=DAY / 24))
+
+
+def with_figures(bench: Bench, lake: BenchLake) -> BenchLake:
     """The same, with ``metrics/batch/`` up to date."""
-    lake = BenchLake(bench.made / f"figures-{rows}")
-    if lake.data.exists():
-        return lake
-    made = copy(history(bench, rows), hidden(lake.folder))
-    bench.say(f"computing the metrics of {shown(rows)}")
-    pipeline(made, "consumer", "batch")
-    return moved(made, lake.folder)
+
+    def made(folder: Path) -> BenchLake:
+        copied = copy(lake, folder)
+        pipeline(copied, "consumer", "batch")
+        return copied
+
+    return _kept(bench, f"{lake.folder.name}-figures", made)
+
+
+def with_minute(bench: Bench, lake: BenchLake) -> BenchLake:
+    """The same, with ``metrics/batch/`` up to date but for a minute that has been merged since."""
+
+    def made(folder: Path) -> BenchLake:
+        copied = copy(with_figures(bench, lake), folder)
+        land_minute(copied)
+        pipeline(copied, "cleaner", "merge")
+        return copied
+
+    return _kept(bench, f"{lake.folder.name}-minute", made)
 
 
 def land_minute(lake: BenchLake, *, number: int = 0, is_late: bool = False) -> Minute:
@@ -57,13 +74,12 @@ def wrong_tables(lake: BenchLake, rows: int, *names: str) -> str | None:
     return wrong(**checks)
 
 
-def _made(bench: Bench, folder: Path, rows: int) -> BenchLake:
-    bench.say(f"making a lake with {shown(rows)}")
-    return moved(with_history(hidden(folder), rows), folder)
-
-
-def hidden(folder: Path) -> Path:
-    """Where a lake is made: one that is half made must not be taken for one that is there."""
-    beside = folder.with_name(f".{folder.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    return beside
+def _kept(bench: Bench, name: str, made: Callable[[Path], BenchLake]) -> BenchLake:
+    """The lake of that name, made if it is not there yet: elsewhere, since one half made must not be taken for it."""
+    lake = BenchLake(bench.made / name)
+    if lake.data.exists():
+        return lake
+    bench.say(f"making the lake {name}")
+    hidden = lake.folder.with_name(f".{name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    return moved(made(hidden), lake.folder)

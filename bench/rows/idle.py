@@ -6,7 +6,7 @@ from bench.lakes import copy
 from bench.measure import Bench, Subject, run_of, wrong
 from bench.programs import pipeline
 from bench.results import OURS, Case, Run
-from bench.rows.history import MILLION, history_with_figures
+from bench.rows.history import MILLION, history, with_figures
 from lakehouse.tables import latest_version
 
 
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
 
 def _job(bench: Bench, *typed: str) -> Subject:
     def measured(folder: Path) -> Run:
-        lake = copy(history_with_figures(bench, bench.pick(MILLION // 10, MILLION)), folder / "lake")
+        lake = copy(with_figures(bench, history(bench, bench.pick(MILLION // 10, MILLION))), folder / "lake")
         tables = lake.settings.lake.tables
         before = {name: latest_version(path) for name, path in tables.items()}
         used = pipeline(lake, *typed)

@@ -27,19 +27,23 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
         minute_subject(bench, ALONE, rows // 10),
         minute_subject(bench, SEED_SCRIPT, rows // 10, lambda lake: peer("seed_script", lake), tables=("merged",)),
     ]
-    running = running_case(bench, rows)
+    running = running_case(bench, history(bench, rows), rows, shown(rows))
     cases = bench.take_turns([*subjects, *(smaller if bench.is_full else [])])
     return [running, *cases], missing_sail()
 
 
-def running_case(bench: Bench, rows: int, *, is_late: bool = False) -> Case:
-    """``cleaner merge`` in minutes of a running pipeline."""
+def running_case(
+    bench: Bench, lake: BenchLake, rows: int, size: str, *, name: str = OURS, is_late: bool = False
+) -> Case:
+    """``cleaner merge`` in minutes of a running pipeline.
+
+    :param lake: it has ``rows`` rows.
+    """
 
     def wrong(lake: BenchLake, new: int) -> str | None:
         return wrong_tables(lake, rows + new, *BOTH)
 
-    runs = running_minutes(bench, history(bench, rows), merge, wrong=wrong, is_late=is_late)
-    return Case(OURS, _size(rows, is_late=is_late), runs)
+    return Case(name, size, running_minutes(bench, lake, merge, wrong=wrong, is_late=is_late))
 
 
 def minute_subject(
@@ -57,8 +61,4 @@ def minute_subject(
         new = land_minute(lake).new
         return run_of(merge(lake), wrong_tables(lake, rows + new, *tables))
 
-    return Subject(name, _size(rows), measured)
-
-
-def _size(rows: int, *, is_late: bool = False) -> str:
-    return shown(rows) + (", one row a year late" if is_late else "")
+    return Subject(name, shown(rows), measured)

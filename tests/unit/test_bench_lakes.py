@@ -2,7 +2,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.history import with_history
+from bench.history import DAY, with_history
 from bench.lakes import copy, new_lake
 from bench.landed import DAYS, NOON, minute
 from bench.rows.history import wrong_tables
@@ -16,7 +16,7 @@ ROWS = 3000
 
 
 def test_a_lake_with_history_has_each_request_once_in_both_tables_and_in_the_ledger(tmp_path: Path) -> None:
-    lake = with_history(tmp_path / "lake", ROWS, days=20).settings.lake
+    lake = with_history(tmp_path / "lake", ROWS, span=20 * DAY).settings.lake
     merged, delta = pl.read_delta(str(lake.merged)), pl.read_delta(str(lake.delta))
     assert (set(merged.columns), set(delta.columns)) == (set(MERGED.names), set(DELTA.names))
     assert merged["event_id"].n_unique() == merged.height == ROWS
@@ -28,13 +28,13 @@ def test_a_lake_with_history_has_each_request_once_in_both_tables_and_in_the_led
 
 
 def test_history_is_partitioned_by_day_a_file_each(tmp_path: Path) -> None:
-    lake = with_history(tmp_path / "lake", ROWS, days=40).settings.lake
+    lake = with_history(tmp_path / "lake", ROWS, span=40 * DAY).settings.lake
     days = [day for day, _ in partition_files(lake.merged)]
     assert len(days) == len(set(days)) == 41
 
 
 def test_a_minute_says_how_many_of_its_rows_are_new(tmp_path: Path) -> None:
-    lake = with_history(tmp_path / "lake", ROWS, days=20)
+    lake = with_history(tmp_path / "lake", ROWS, span=20 * DAY)
     known = set(pl.read_delta(str(lake.settings.lake.merged))["event_id"])
     landed = minute(lake, 200, duplicates=0.05, is_late=True)
     ids = landed.rows["event_id"]
@@ -44,7 +44,7 @@ def test_a_minute_says_how_many_of_its_rows_are_new(tmp_path: Path) -> None:
 
 
 def test_a_copy_can_change_and_the_original_stays(tmp_path: Path) -> None:
-    original = with_history(tmp_path / "original", ROWS, days=20)
+    original = with_history(tmp_path / "original", ROWS, span=20 * DAY)
     copied = copy(original, tmp_path / "copied")
     pl.read_delta(str(original.settings.lake.merged)).write_delta(str(copied.settings.lake.merged), mode="append")
     copied.land(minute(copied, 100).rows)
@@ -54,7 +54,7 @@ def test_a_copy_can_change_and_the_original_stays(tmp_path: Path) -> None:
 
 
 def test_a_table_with_a_row_missing_or_twice_is_wrong(tmp_path: Path) -> None:
-    lake = with_history(tmp_path / "lake", ROWS, days=20)
+    lake = with_history(tmp_path / "lake", ROWS, span=20 * DAY)
     assert wrong_tables(lake, ROWS, "merged", "delta") is None
     assert wrong_tables(lake, ROWS + 1, "merged") == f"rows of merged/ is {ROWS}, not {ROWS + 1}"
     last = pl.read_delta(str(lake.settings.lake.delta)).filter(pl.col("event_date") == NOON.date()).head(1)

@@ -1,0 +1,24 @@
+"""Row 9: a day that grows: a minute merged into its rows, and its exact figures brought up to it."""
+
+from bench.measure import Bench
+from bench.results import OURS, Case
+from bench.rows.batch import batch_subject
+from bench.rows.history import MILLION, busy_day, with_minute
+from bench.rows.merge import running_case
+
+
+def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+    """By the rows that the day has so far: the merge must not care, the figures are those of the day."""
+    sizes = (MILLION, 5 * MILLION, 20 * MILLION) if bench.is_full else (MILLION // 10,)
+    merges = [
+        running_case(bench, busy_day(bench, rows), rows, _shown(rows), name=f"{OURS}, cleaner merge") for rows in sizes
+    ]
+    subjects = [
+        batch_subject(f"{OURS}, consumer batch", _shown(rows), with_minute(bench, busy_day(bench, rows)))
+        for rows in sizes
+    ]
+    return [*merges, *bench.take_turns(subjects)], {}
+
+
+def _shown(rows: int) -> str:
+    return f"{rows / MILLION:g} million rows so far"

@@ -36,9 +36,11 @@ def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake],
     def measured(folder: Path) -> Run:
         lake = _backlog(bench, folder / "lake", rows)
         used = streamed(lake)
+        logs = lake.settings.lake.logs
+        stored = {"bytes/row in logs/": _stored(logs) / rows} if logs.exists() else {}
         started_up = first_offsets_at(lake) - used.started_at
         rates = {"rows/s": rows / used.wall_seconds, "rows/s after start-up": rows / (used.wall_seconds - started_up)}
-        return run_of(used, wrong_figures(streamed_figures(lake), _due(bench, rows)), **rates)
+        return run_of(used, wrong_figures(streamed_figures(lake), _due(bench, rows)), **rates, **stored)
 
     return Subject(name, f"{rows:,} landed rows", measured)
 
@@ -47,7 +49,9 @@ def _merge_subject(bench: Bench, rows: int) -> Subject:
     def measured(folder: Path) -> Run:
         lake = _backlog(bench, folder / "lake", rows)
         used = pipeline(lake, "cleaner", "merge")
-        return run_of(used, wrong_tables(lake, rows, *BOTH), **{"rows/s": rows / used.wall_seconds})
+        figures = {"rows/s": rows / used.wall_seconds}
+        figures |= {f"bytes/row in {name}/": _stored(lake.data / name) / rows for name in BOTH}
+        return run_of(used, wrong_tables(lake, rows, *BOTH), **figures)
 
     return Subject(f"{OURS}, cleaner merge", f"{rows:,} landed rows", measured)
 
@@ -60,6 +64,11 @@ def _backlog(bench: Bench, folder: Path, rows: int) -> BenchLake:
     for file in _landed(bench, rows):
         os.link(file, landing / file.name)
     return lake
+
+
+def _stored(folder: Path) -> int:
+    """Bytes of data files. Nothing has been rewritten yet, so all of them are in use."""
+    return sum(path.stat().st_size for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts)
 
 
 def _landed(bench: Bench, rows: int) -> list[Path]:

@@ -6,10 +6,10 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -25,7 +25,12 @@ POLL_SECONDS = 0.5
 # Spark tells of a query that idles at its triggers alone, and these may be far apart.
 TOUCH_SECONDS = 10
 SET_BACK_SECONDS = 1.0
-MAINTENANCE_OF_ONCE = "3s"
+CONF_OF_ONCE = {
+    # The state's snapshots and the removal of old ones, which would not come round by its end.
+    "spark.sql.streaming.stateStore.maintenanceInterval": "3s",
+    # How often a query without a trigger's pace looks for work.
+    "spark.sql.streaming.pollingDelay": "100ms",
+}
 NOTHING = nullcontext()
 
 log = logging.getLogger("consumer.stream")
@@ -46,7 +51,7 @@ def stream(
         ledger = Ledger(settings.lake.ledger)
         ledger.record_progress(STREAM, {})  # its start: what the queries did before no longer counts as their progress
         watcher, wall_clock = ProgressWatcher(ledger), WallClock()
-        queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
+        queries = _started(spark, settings)
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         try:
             with alongside:
@@ -57,7 +62,7 @@ def stream(
                             "the clock was set back: starting the queries anew, which would else wait for its old time"
                         )
                         _drain_all(queries, settings)
-                        queries = [_start_archive(spark, settings), _start_metrics(spark, settings, is_once=False)]
+                        queries = _started(spark, settings)
                     watcher.record(queries)
                     for query in queries:
                         _raise_if_failed(query)
@@ -69,30 +74,34 @@ def stream(
 
 
 def stream_once(spark: SparkSession, settings: Settings) -> None:
-    """Process what has landed, through the archive and then the metrics, and return."""
-    # The state's snapshots and the removal of old ones, which would not come round by then.
-    spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", MAINTENANCE_OF_ONCE)
+    """Process what has landed, through the archive and the metrics, and return."""
+    for key, value in CONF_OF_ONCE.items():
+        spark.conf.set(key, value)
     with lock(settings.lake.locks, STREAM):
         ledger = Ledger(settings.lake.ledger)
         ledger.clear_progress(STREAM)  # this one ends by itself: nobody need see to it that it goes on
         watcher = ProgressWatcher(ledger)
-        archiving = _start_archive(spark, settings)
-        try:
-            archiving.processAllAvailable()
-        except StreamingQueryException:
-            _raise_if_failed(archiving)
-            raise
-        finally:
-            watcher.record([archiving])
-            archiving.stop()
-        counting = _start_metrics(spark, settings, is_once=True)
-        try:
-            while not counting.awaitTermination(1):
-                watcher.record([counting])
-        except StreamingQueryException:
-            _raise_if_failed(counting)
-            raise
-        watcher.record([counting])
+        queries: list[StreamingQuery] = []
+        with ThreadPoolExecutor(1) as waiting:
+            try:
+                queries.append(_start_archive(spark, settings, 0))
+                queries.append(_start_metrics(spark, settings, 0))
+                done = waiting.submit(_process_all, queries)
+                while not wait([done], POLL_SECONDS).done:
+                    watcher.record(queries)
+                for query in queries:
+                    _raise_if_failed(query)
+                done.result()
+            finally:
+                for query in queries:
+                    query.stop()
+                watcher.record(queries)
+
+
+def _process_all(queries: list[StreamingQuery]) -> None:
+    """Wait until the queries have nothing left to do, one after the other: each brings the next one's work."""
+    for query in queries:
+        query.processAllAvailable()
 
 
 class WallClock:
@@ -163,16 +172,24 @@ def _log_batch(name: str, progress: dict[str, Any]) -> None:
         log.info("%s: batch %d, %d rows in %.1f s", name, progress["batchId"], progress["numInputRows"], seconds)
 
 
-def _start_archive(spark: SparkSession, settings: Settings) -> StreamingQuery:
+def _started(spark: SparkSession, settings: Settings) -> list[StreamingQuery]:
+    stream = settings.stream
+    return [
+        _start_archive(spark, settings, stream.archive_trigger_seconds),
+        _start_metrics(spark, settings, stream.metrics_trigger_seconds),
+    ]
+
+
+def _start_archive(spark: SparkSession, settings: Settings, every_seconds: float) -> StreamingQuery:
     archive.recover_checkpoint(spark, settings.lake)
     rows = archive.archived(archive.landed(spark, settings))
-    return archive.archive_query(rows, settings).start()
+    return archive.archive_query(rows, settings, every_seconds).start()
 
 
-def _start_metrics(spark: SparkSession, settings: Settings, *, is_once: bool) -> StreamingQuery:
+def _start_metrics(spark: SparkSession, settings: Settings, every_seconds: float) -> StreamingQuery:
     application_id = metrics.prepare(settings.lake)
     unique = metrics.requests(metrics.archive(spark, settings), settings)
-    return metrics.metrics_query(unique, settings, application_id, is_once=is_once).start()
+    return metrics.metrics_query(unique, settings, application_id, every_seconds).start()
 
 
 def _drain_all(queries: list[StreamingQuery], settings: Settings) -> None:

@@ -47,9 +47,9 @@ def archived(rows: DataFrame) -> DataFrame:
     return as_landed.withColumnRenamed("arrived_at", "archived_at").select(*ARCHIVED.names)
 
 
-def archive_query(rows: DataFrame, settings: Settings) -> DataStreamWriter:
+def archive_query(rows: DataFrame, settings: Settings, every_seconds: float) -> DataStreamWriter:
     """The query, not started: ARCHIVED rows into ``logs/``, one file a batch."""
-    lake, stream = settings.lake, settings.stream
+    lake = settings.lake
     return (
         rows.coalesce(1)
         .writeStream.queryName(QUERY)
@@ -57,7 +57,7 @@ def archive_query(rows: DataFrame, settings: Settings) -> DataStreamWriter:
         .option("path", str(lake.logs))
         .option("checkpointLocation", str(lake.checkpoint(QUERY)))
         .option("retention", f"{settings.maintain.logs_days}d")
-        .trigger(processingTime=f"{stream.archive_trigger_seconds} seconds")
+        .trigger(processingTime=f"{every_seconds} seconds")
     )
 
 

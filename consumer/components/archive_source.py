@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
-from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxFiles, SupportsTriggerAvailableNow
+from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxFiles
 from pyspark.sql.types import StructType
 
 from lakehouse.landed import BATCH_ROWS
@@ -32,7 +32,7 @@ class ArchivedFile(InputPartition):
     name: str
 
 
-class ArchiveStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
+class ArchiveStreamReader(DataSourceStreamReader):
     """Offsets are names of files: a batch is the files after one of them, up to another."""
 
     def __init__(self, options: dict[str, str]) -> None:
@@ -46,9 +46,6 @@ class ArchiveStreamReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def getDefaultReadLimit(self) -> ReadLimit:
         """So many files a batch."""
         return ReadMaxFiles(self.max_files)
-
-    def prepareForTriggerAvailableNow(self) -> None:
-        """Nothing: whoever reads what is there and ends has the stream's lock, so nothing is added meanwhile."""
 
     def latestOffset(self, start: dict[str, str], limit: ReadLimit) -> dict[str, str]:
         """The last file of the next batch."""

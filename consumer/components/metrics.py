@@ -46,21 +46,13 @@ def requests(archived: DataFrame, settings: Settings) -> DataFrame:
     return deduplicated(valid, settings.stream.watermark_seconds)
 
 
-def metrics_query(
-    unique: DataFrame, settings: Settings, application_id: str, *, is_once: bool = False
-) -> DataStreamWriter:
-    """The query, not started: unique requests into the three tables.
-
-    :param is_once: end when what is there has been processed.
-    """
-    trigger = {"availableNow": True} if is_once else {
-        "processingTime": f"{settings.stream.metrics_trigger_seconds} seconds"
-    }  # fmt: skip
+def metrics_query(unique: DataFrame, settings: Settings, application_id: str, every_seconds: float) -> DataStreamWriter:
+    """The query, not started: unique requests into the three tables."""
     return (
         unique.writeStream.queryName(QUERY)
         .option("checkpointLocation", str(settings.lake.checkpoint(QUERY)))
         .foreachBatch(batch_writer(settings, application_id))
-        .trigger(**trigger)
+        .trigger(processingTime=f"{every_seconds} seconds")
     )
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from consumer.components.aggregate import exact
-from consumer.components.visitors import visitors
+from consumer.components.visitors import bot_requests, visitors
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
@@ -107,7 +107,7 @@ def _visitors(spark: SparkSession, lake: Lake, version: int, days: set[date] | N
     requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
     if days is not None:
         requests = requests.where(F.col("event_date").isin(sorted(days)))
-    return visitors(requests)
+    return visitors(requests, bot_requests())
 
 
 def _create_tables(lake: Lake) -> None:

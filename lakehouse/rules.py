@@ -33,8 +33,11 @@ def cleaned(text: Column) -> Column:
 
 
 def normalised(rows: DataFrame) -> DataFrame:
-    """``rows`` with cleaned text columns and their ``event_date`` (UTC); a blank id is none. Every row stays."""
-    texts = {name: cleaned(F.col(name)) for name in TEXT_COLUMNS}
+    """``rows`` with cleaned text columns and their ``event_date`` (UTC); a blank id is none. Every row stays.
+
+    :param rows: columns of LANDED: all, or those that are asked for.
+    """
+    texts = {name: cleaned(F.col(name)) for name in TEXT_COLUMNS if name in rows.columns}
     event_id = F.when(F.trim("event_id") != "", F.col("event_id"))
     return rows.withColumns(texts | {"event_id": event_id, "event_date": day(F.col("timestamp"))})
 

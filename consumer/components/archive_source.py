@@ -1,10 +1,10 @@
-"""``logs/`` as a streaming source: the files that its sink has committed, in the order they came, in COUNTED columns.
+"""``logs/`` as a streaming source: the files that its sink has committed, in the order they came.
 
 Spark's own file source keeps the name of every file it ever read in its checkpoint, for ever, and lists all of ``logs/``
 at each trigger. Here the place in the sink's log is the name of the last file that was read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,6 @@ from lakehouse.sink_log import files_after
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What is read of ARCHIVED: no figure comes from `rescued`, which can be large.
-COUNTED = StructType([field for field in ARCHIVED if field.name != "rescued"])
-
 
 @dataclass
 class ArchivedFile(InputPartition):
@@ -38,6 +35,7 @@ class ArchiveStreamReader(DataSourceStreamReader):
     def __init__(self, options: dict[str, str]) -> None:
         self.logs = Path(options["path"])
         self.max_files = int(options["max_files"])
+        self.columns = columns(options)
 
     def initialOffset(self) -> dict[str, str]:
         """Before the first file."""
@@ -60,20 +58,20 @@ class ArchiveStreamReader(DataSourceStreamReader):
         return [ArchivedFile(name) for name in _up_to(end["file"], files_after(self.logs, start["file"]))]
 
     def read(self, partition: InputPartition) -> Iterator["pa.RecordBatch"]:
-        """The rows of the partition's file, in COUNTED columns."""
+        """The rows of the partition's file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
         from pyspark.sql.pandas.types import to_arrow_schema
 
         assert isinstance(partition, ArchivedFile)
-        schema = to_arrow_schema(COUNTED, timezone="UTC")
+        schema = to_arrow_schema(self.columns, timezone="UTC")
         with (self.logs / partition.name).open("rb") as handle:
             for batch in pq.ParquetFile(handle).iter_batches(BATCH_ROWS, columns=schema.names):
                 yield pa.RecordBatch.from_arrays([batch.column(f.name).cast(f.type) for f in schema], schema=schema)
 
 
 class ArchiveSource(DataSource):
-    """``spark.readStream.format("archive")``. Options: ``path``, ``max_files``."""
+    """``spark.readStream.format("archive")``. Options: ``path``, ``max_files``, ``columns``."""
 
     @classmethod
     def name(cls) -> str:
@@ -81,12 +79,17 @@ class ArchiveSource(DataSource):
         return "archive"
 
     def schema(self) -> StructType:
-        """COUNTED columns."""
-        return COUNTED
+        """Those of ARCHIVED that are asked for."""
+        return columns(self.options)
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:
         """A reader of the archive's folder."""
         return ArchiveStreamReader(dict(self.options))
+
+
+def columns(options: Mapping[str, str]) -> StructType:
+    """The columns of ARCHIVED that the options name, parted by commas."""
+    return StructType([ARCHIVED[name] for name in options["columns"].split(",")])
 
 
 def _up_to(last: str, names: Iterator[str]) -> list[str]:

@@ -16,27 +16,34 @@ from consumer.components.aggregate import sketched
 from consumer.components.archive_source import ArchiveSource
 from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import add_figures, create_metrics_tables
-from consumer.components.visitors import visitors
+from consumer.components.visitors import visitors, with_bot_requests
 from lakehouse.checkpoint import Checkpoint
 from lakehouse.durable import write_durably
-from lakehouse.enrich import with_agents
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import METRICS, Lake
 from lakehouse.rules import accepted, checked, normalised
+from lakehouse.schema import ARCHIVED
 from lakehouse.settings import Settings
 from lakehouse.tables import FIGURES_HOURS, is_table, table_name, tidy, transaction_version
 
 QUERY = "metrics"
 APPLICATION_FILE = "application_id"
 TIDY_SECONDS = 600
+# What rules, identity and figures are made of, besides the columns that the settings require.
+COUNTED = {"event_id", "timestamp", "ip", "agent", "status", "bytes", "raw", "ingested_at", "archived_at"}
 
 log = logging.getLogger("consumer.metrics")
 
 
 def archive(spark: SparkSession, settings: Settings) -> DataFrame:
-    """``logs/`` as a stream: COUNTED columns of the rows of the files that ``_spark_metadata`` knows, and of no others."""
+    """``logs/`` as a stream: what counting needs of the rows of the files that ``_spark_metadata`` knows, and of no others."""
     spark.dataSource.register(ArchiveSource)
-    options = {"path": settings.lake.logs, "max_files": settings.stream.max_files_per_batch}
+    columns = COUNTED | set(settings.rules.required)
+    options = {
+        "path": settings.lake.logs,
+        "max_files": settings.stream.max_files_per_batch,
+        "columns": ",".join(name for name in ARCHIVED.names if name in columns),
+    }
     return spark.readStream.format("archive").options(**{k: str(v) for k, v in options.items()}).load()
 
 
@@ -67,7 +74,8 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
 
     def write_batch(unique: DataFrame, batch_id: int) -> None:
         nonlocal tidied_at
-        rows = visitors(with_agents(unique.persist())).persist()
+        found = visitors(unique).persist()
+        rows = with_bot_requests(found).persist()
         try:
             days = [row.event_date for row in rows.select("event_date").distinct().collect()]
             if not days:
@@ -87,7 +95,7 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
                     tidy(lake.metrics("streaming", grain), FIGURES_HOURS)
         finally:
             rows.unpersist()
-            unique.unpersist()
+            found.unpersist()
 
     return write_batch
 

@@ -1,16 +1,19 @@
 """Visitors: one row per day, IP and agent, with its figures. Every metric is a roll-up of these, in stream and batch."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from lakehouse.enrich import with_agents
 
 GRAIN = ("event_date", "ip", "agent")
 
 
-def visitors(requests: DataFrame) -> DataFrame:
+def visitors(requests: DataFrame, *figures: Column) -> DataFrame:
     """One row per (event_date, ip, agent) of ``requests``.
 
-    :param requests: event_date, ip, agent, status, bytes, timestamp, is_bot.
-    :return: GRAIN, requests, bytes, client_errors (4xx), server_errors (5xx), bot_requests, first_seen, last_seen.
+    :param requests: event_date, ip, agent, status, bytes, timestamp.
+    :param figures: further aggregates of them.
+    :return: GRAIN, requests, bytes, client_errors (4xx), server_errors (5xx), first_seen, last_seen, and ``figures``.
     """
     status = F.col("status")
     return requests.groupBy(*GRAIN).agg(
@@ -18,7 +21,21 @@ def visitors(requests: DataFrame) -> DataFrame:
         F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes"),
         F.count_if(status.between(400, 499)).alias("client_errors"),
         F.count_if(status.between(500, 599)).alias("server_errors"),
-        F.count_if("is_bot").alias("bot_requests"),
         F.min("timestamp").alias("first_seen"),
         F.max("timestamp").alias("last_seen"),
+        *figures,
     )
+
+
+def bot_requests() -> Column:
+    """Of requests that know whether their agent is a bot (``is_bot``), those that do so: a figure of a visitor."""
+    return F.count_if("is_bot").alias("bot_requests")
+
+
+def with_bot_requests(visitors: DataFrame) -> DataFrame:
+    """``visitors`` with ``bot_requests`` by today's knowledge of their agents: all of a bot's, none of anyone else's.
+
+    Reads the distinct agents: an action.
+    """
+    known = with_agents(visitors)
+    return known.withColumn("bot_requests", F.when(F.col("is_bot"), F.col("requests")).otherwise(0))

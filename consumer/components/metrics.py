@@ -75,11 +75,12 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
     def write_batch(unique: DataFrame, batch_id: int) -> None:
         nonlocal tidied_at
         found = visitors(unique).persist()
-        rows = with_bot_requests(found).persist()
         try:
-            days = [row.event_date for row in rows.select("event_date").distinct().collect()]
-            if not days:
+            kinds = found.select("event_date", "agent").distinct().collect()
+            if not kinds:
                 return
+            days = {kind.event_date for kind in kinds}
+            rows = with_bot_requests(found, {kind.agent for kind in kinds})
 
             def write(grain: str) -> None:
                 add_figures(
@@ -94,7 +95,6 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
                 for grain in METRICS:
                     tidy(lake.metrics("streaming", grain), FIGURES_HOURS)
         finally:
-            rows.unpersist()
             found.unpersist()
 
     return write_batch

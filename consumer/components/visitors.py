@@ -1,5 +1,7 @@
 """Visitors: one row per day, IP and agent, with its figures. Every metric is a roll-up of these, in stream and batch."""
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -32,10 +34,7 @@ def bot_requests() -> Column:
     return F.count_if("is_bot").alias("bot_requests")
 
 
-def with_bot_requests(visitors: DataFrame) -> DataFrame:
-    """``visitors`` with ``bot_requests`` by today's knowledge of their agents: all of a bot's, none of anyone else's.
-
-    Reads the distinct agents: an action.
-    """
-    known = with_agents(visitors)
+def with_bot_requests(visitors: DataFrame, agents: Iterable[str | None]) -> DataFrame:
+    """``visitors`` with ``bot_requests`` by today's knowledge of their ``agents``: all of a bot's, none of anyone else's."""
+    known = with_agents(visitors, agents)
     return known.withColumn("bot_requests", F.when(F.col("is_bot"), F.col("requests")).otherwise(0))

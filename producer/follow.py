@@ -213,7 +213,7 @@ class Follower:
         self._asleep = {path: signature for path, signature in self._asleep.items() if path in statuses}
         self._refused = {path: refusal for path, refusal in self._refused.items() if path in statuses}
         new = [path for path, status in statuses.items() if path not in self._tails and self._is_wanted(path, status)]
-        self._expect_rotation(new, statuses)
+        self._expect_rotation(statuses)
         opened = []
         for path in in_time_order(new) if len(new) > 1 else new:
             if self._stop.is_set():
@@ -225,11 +225,15 @@ class Follower:
                 self._refuse(path, statuses[path], error)
         return opened
 
-    def _expect_rotation(self, new: list[Path], statuses: dict[Path, os.stat_result]) -> None:
-        """See to it that a log is found again if it is rotated, and we are killed, before anything of it is landed."""
-        unheard = [path for path in new if path in self._named and str(path) not in self._places.complete_until]
+    def _expect_rotation(self, statuses: dict[Path, os.stat_result]) -> None:
+        """See to it that a log is found if it is rotated, and we are killed, before anything of it is known as landed.
+
+        Also one that is not there yet: all that comes to its path from now on is to be landed.
+        """
+        unheard = [path for path in self._named if str(path) not in self._places.complete_until]
         for path in unheard:
-            self._places.complete_until[str(path)] = min(self._polled_at, statuses[path].st_mtime)
+            written_at = statuses[path].st_mtime if path in statuses else self._polled_at
+            self._places.complete_until[str(path)] = min(self._polled_at, written_at)
         if unheard:
             self._save()
 

@@ -15,6 +15,7 @@ import polars as pl
 
 from lakehouse.lake import Lake, waiting_files
 from lakehouse.landed import check
+from producer.follow import POSITIONS
 from tests.faults.kills import Killer, Tally, each_side
 from tests.faults.programs import Programs, kill
 
@@ -85,7 +86,8 @@ def kill_follow(folder: Path, random: Random, kills: int, tally: Tally) -> list[
     while tally.kills < wanted:
         with current.open("ab") as log:
             log.write(log_lines(random, random.randint(1, LINES // 10)))
-        if random.random() < ROTATED_SHARE:
+        # What is rotated before the first look at all is not followed.
+        if random.random() < ROTATED_SHARE and has_looked(killer.programs.lake):
             rotations += 1
             for number in range(rotations - 1, 0, -1):
                 (logs / f"access.log.{number}").rename(logs / f"access.log.{number + 1}")
@@ -102,6 +104,11 @@ def kill_follow(folder: Path, random: Random, kills: int, tally: Tally) -> list[
     follower.wait(30)
     kill(follower)
     return _differences("follow", killer.programs.lake, compared.lake, tally)
+
+
+def has_looked(lake: Lake) -> bool:
+    """Whether a follower has ever looked at its logs."""
+    return (lake.checkpoint("follow") / POSITIONS).exists()
 
 
 def log_lines(random: Random, count: int) -> bytes:

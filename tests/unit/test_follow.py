@@ -433,6 +433,18 @@ def test_logs_that_came_and_went_while_nobody_looked_are_read_too(logs: Logs) ->
     assert sorted(logs.landed()) == sorted(numbered(1, 3) + numbered(11, 12) + numbered(21, 22) + numbered(31, 32))
 
 
+def test_a_kill_before_a_log_is_known_that_came_and_went_since_the_first_look_loses_nothing(logs: Logs) -> None:
+    logs.start(batch_rows=3)
+    logs.poll()  # no log is there yet
+    logs.write("access.log.1", lines(1, 8))
+    logs.poll(after_seconds=0.1)
+    assert set(logs.landed()) < {f"/{n}" for n in range(1, 9)}  # some are published, no place is saved
+    logs.seconds += 60
+    logs.start()  # the killed one never closed
+    logs.settle()
+    assert set(logs.landed()) == {f"/{n}" for n in range(1, 9)}
+
+
 def test_logs_that_came_and_went_after_the_clock_was_set_back_are_read_too(logs: Logs) -> None:
     logs.write("access.log", lines(1, 2))
     logs.start()

@@ -64,8 +64,7 @@ def stream(
                         _drain_all(queries, settings)
                         queries = _started(spark, settings)
                     watcher.record(queries)
-                    for query in queries:
-                        _raise_if_failed(query)
+                    _raise_if_failed(*queries)
             log.info("stopping after the current batch")
         finally:
             _drain_all(queries, settings)
@@ -89,8 +88,8 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
                 done = waiting.submit(_process_all, queries)
                 while not wait([done], POLL_SECONDS).done:
                     watcher.record(queries)
-                for query in queries:
-                    _raise_if_failed(query)
+                    _raise_if_failed(*queries)
+                _raise_if_failed(*queries)
                 done.result()
             finally:
                 for query in queries:
@@ -205,11 +204,12 @@ def _drain(query: StreamingQuery, deadline: float) -> None:
     query.stop()
 
 
-def _raise_if_failed(query: StreamingQuery) -> None:
-    error = query.exception()
-    if error is not None:
-        reason = explained(error) or str(error).splitlines()[0]
-        raise PipelineError(
-            f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start. Should"
-            f" it stop so again, move _checkpoints/{query.name} away: it is made anew from logs/"
-        ) from error
+def _raise_if_failed(*queries: StreamingQuery) -> None:
+    for query in queries:
+        error = query.exception()
+        if error is not None:
+            reason = explained(error) or str(error).splitlines()[0]
+            raise PipelineError(
+                f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start."
+                f" Should it stop so again, move _checkpoints/{query.name} away: it is made anew from logs/"
+            ) from error

@@ -35,9 +35,11 @@ SQL_CONF = values(FIXED_SQL) | {
     ),
     # Each compaction of logs/_spark_metadata/ writes all of it anew: not for every tenth batch.
     "spark.sql.streaming.fileSink.log.compactInterval": "100",
-    # Memory outside the heap, of all state stores together; and less to write for each batch.
-    "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
-    "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "96",
+    # Memory outside the heap is bounded by the buffers of each partition, not by one cache for all: that one would hold the
+    # indexes and filters too, and with some millions of identities each look-up would read them from disk.
+    "spark.sql.streaming.stateStore.rocksdb.writeBufferSizeMB": "16",
+    "spark.sql.streaming.stateStore.rocksdb.maxWriteBufferNumber": "3",
+    # Less to write for each batch.
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
 }
 # Settings that only a JVM at its start takes.

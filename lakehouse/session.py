@@ -22,6 +22,8 @@ from lakehouse.tables import SMALL_BYTES
 MIN_JAVA = 17
 TURN = "spark-job"
 TURN_SECONDS = 600  # how long a periodic job waits for another one
+# Half a million rows or so: the second compiler would not have paid off by their end.
+SHORT_WORK_BYTES = 64 * 1024 * 1024
 LOG4J = Path("conf/log4j2.properties")
 
 # Settings that any session takes, a remote one too.
@@ -84,7 +86,8 @@ def job_session(
             session = attach(settings.lake, session_conf(settings))
             if session is not None:
                 return session
-    session = spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=True)
+    is_short = work_bytes is not None and work_bytes <= SHORT_WORK_BYTES
+    session = spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=is_short)
     if needs_spark and is_sail(session):
         raise EngineError(
             f"spark.remote ({settings.spark.remote}) is a server of Sail, which cannot do this: "
@@ -112,7 +115,7 @@ def spark_session(
     :param is_driver_ours: a JVM of our own even where ``spark.remote`` names a server or ``spark.engine`` is Sail, for
         streaming queries and for what Sail cannot do.
     :param start_conf: what else a JVM of our own is started with.
-    :param is_short: a local JVM does without the second compiler, whose work would not pay off in a minute or so.
+    :param is_short: a local JVM does without the second compiler, whose work would not pay off.
     :raises EngineError: no Java, no Delta JARs, no Sail, or a Connect server that does not answer; says what to do.
     """
     spark = settings.spark

@@ -17,6 +17,7 @@ from bench.programs import peer, pipeline
 from bench.results import OURS, Case, Run
 from bench.rows.history import BOTH, wrong_tables
 from bench.rows.latency import PLAIN
+from bench.rows.minutes import merge
 from bench.streams import first_offsets_at, streamed_figures
 
 SEED = 11
@@ -26,10 +27,9 @@ SPAN = timedelta(days=1)
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Both streams, and what the cleaner needs for as much, on the same landed files."""
     rows = bench.pick(500_000, 5_000_000)
-    merge = _merge_subject(bench, rows)
     ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
     plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
-    return bench.take_turns([ours, plain, merge], bench.pick(1, bench.runs)), {}
+    return bench.take_turns([ours, plain, _merge_subject(bench, rows)], bench.pick(1, bench.runs)), {}
 
 
 def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:
@@ -48,7 +48,7 @@ def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake],
 def _merge_subject(bench: Bench, rows: int) -> Subject:
     def measured(folder: Path) -> Run:
         lake = _backlog(bench, folder / "lake", rows)
-        used = pipeline(lake, "cleaner", "merge")
+        used = merge(lake)
         figures = {"rows/s": rows / used.wall_seconds}
         figures |= {f"bytes/row in {name}/": _stored(lake.data / name) / rows for name in BOTH}
         return run_of(used, wrong_tables(lake, rows, *BOTH), **figures)

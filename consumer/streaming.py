@@ -51,7 +51,8 @@ def stream(
         ledger = Ledger(settings.lake.ledger)
         ledger.record_progress(STREAM, {})  # its start: what the queries did before no longer counts as their progress
         watcher, wall_clock = ProgressWatcher(ledger), WallClock()
-        queries = _started(spark, settings)
+        every = settings.stream.archive_trigger_seconds, settings.stream.metrics_trigger_seconds
+        queries = _started(spark, settings, *every)
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         try:
             with alongside:
@@ -62,7 +63,7 @@ def stream(
                             "the clock was set back: starting the queries anew, which would else wait for its old time"
                         )
                         _drain_all(queries, settings)
-                        queries = _started(spark, settings)
+                        queries = _started(spark, settings, *every)
                     watcher.record(queries)
                     _raise_if_failed(*queries)
             log.info("stopping after the current batch")
@@ -80,11 +81,9 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
         ledger = Ledger(settings.lake.ledger)
         ledger.clear_progress(STREAM)  # this one ends by itself: nobody need see to it that it goes on
         watcher = ProgressWatcher(ledger)
-        queries: list[StreamingQuery] = []
+        queries = _started(spark, settings, 0, 0)
         with ThreadPoolExecutor(1) as waiting:
             try:
-                queries.append(_start_archive(spark, settings, 0))
-                queries.append(_start_metrics(spark, settings, 0))
                 done = waiting.submit(_process_all, queries)
                 while not wait([done], POLL_SECONDS).done:
                     watcher.record(queries)
@@ -171,12 +170,16 @@ def _log_batch(name: str, progress: dict[str, Any]) -> None:
         log.info("%s: batch %d, %d rows in %.1f s", name, progress["batchId"], progress["numInputRows"], seconds)
 
 
-def _started(spark: SparkSession, settings: Settings) -> list[StreamingQuery]:
-    stream = settings.stream
-    return [
-        _start_archive(spark, settings, stream.archive_trigger_seconds),
-        _start_metrics(spark, settings, stream.metrics_trigger_seconds),
-    ]
+def _started(
+    spark: SparkSession, settings: Settings, archive_seconds: float, metrics_seconds: float
+) -> list[StreamingQuery]:
+    """Both queries, each with its trigger's pace; neither if one does not start."""
+    archiving = _start_archive(spark, settings, archive_seconds)
+    try:
+        return [archiving, _start_metrics(spark, settings, metrics_seconds)]
+    except BaseException:
+        archiving.stop()
+        raise
 
 
 def _start_archive(spark: SparkSession, settings: Settings, every_seconds: float) -> StreamingQuery:

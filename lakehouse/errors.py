@@ -17,6 +17,10 @@ class InputError(PipelineError):
     """Something the user named cannot be read."""
 
 
+class UnreadableError(InputError):
+    """It cannot be read now, and perhaps later: by its permissions, or a fault of the disk."""
+
+
 class LockedError(PipelineError):
     """Another process holds a lock for longer than we are ready to wait."""
 

@@ -15,7 +15,7 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any, Self
 
-from lakehouse.errors import InputError
+from lakehouse.errors import InputError, UnreadableError
 
 BLOCK_BYTES = 1 << 20
 STDIN_DESCRIPTOR = 0
@@ -274,13 +274,14 @@ class _Waiting(RawIOBase):
 def open_file(path: Path) -> PlainFile | GzipFile:
     """Open a log file.
 
-    :raises InputError: it cannot be opened, or is compressed in another way than gzip.
+    :raises UnreadableError: it cannot be opened.
+    :raises InputError: it is compressed in another way than gzip.
     """
     try:
         file = FileIO(path)
         head = os.pread(file.fileno(), MAGIC_BYTES, 0)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; see to its permissions") from None
+        raise UnreadableError(f"{path}: cannot be read: {error.strerror}; see to its permissions") from None
     for magic, program in OTHER_MAGIC.items():
         if head.startswith(magic):
             file.close()

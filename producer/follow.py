@@ -5,6 +5,8 @@ read on until it has been quiet for long. When it is cut (copytruncate), or was 
 looked for among the files that rotation makes of its name. A place is saved after the rows before it are published: a
 crash lands rows again, with the same ids, and passes none over.
 
+A log that cannot be read is tried again, from its last place on; nothing behind that counts as landed meanwhile.
+
 A last line without newline waits for it. It is landed as it is when its file was rotated away and is quiet, or has not
 changed for ``OPEN_LINE_SECONDS``; if it grows after all, it is landed again, whole.
 """
@@ -16,7 +18,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,7 +29,7 @@ from threading import Event
 
 import polars as pl
 
-from lakehouse.errors import InputError
+from lakehouse.errors import InputError, UnreadableError
 from lakehouse.settings import Ingest
 from producer.blocks import Block, BlockReader, GzipFile, PlainFile, open_file
 from producer.ingest import (
@@ -54,7 +56,8 @@ OPEN_LINE_SECONDS = 600.0
 # A log that was rotated away, or has not changed for so long, is closed. A change wakes the latter up again.
 ROTATED_SECONDS = 600.0
 ASLEEP_SECONDS = 3600.0
-REFUSED_SECONDS = 60.0
+# How long to wait before what could not be read is tried again.
+RETRY_SECONDS = 60.0
 # The clock of modification times may lag behind ours.
 CLOCK_SLACK_SECONDS = 1.0
 
@@ -89,6 +92,8 @@ class Follower:
         self._rotated: list[Tail] = []
         self._asleep: dict[Path, Signature] = {}
         self._refused: dict[Path, tuple[Signature, float]] = {}
+        self._unsearched: dict[Path, tuple[float, float]] = {}
+        """Paths whose rotated logs could not all be looked at: since when they count, and when to look again."""
         self._missing: set[Path] = set()
         self._empty: set[str] = set()
         self._folders: dict[Path, int] = {}
@@ -123,18 +128,21 @@ class Follower:
         statuses, missing = self._statuses()
         self._notice_renames(statuses)
         in_motion = were_missing | self._missing | {tail.path for tail in self._rotated}
-        for path in self._in_changed_folders(self._named if self._looked_at is None else in_motion):
+        again = [path for path, (_, retry_at) in self._unsearched.items() if self._clock() >= retry_at]
+        in_changed_folders = self._in_changed_folders(self._named if self._looked_at is None else in_motion)
+        for path in dict.fromkeys((*in_changed_folders, *again)):
             self._read_rotated(path, None, statuses, pool)
         opened = self._open_new(statuses, pool)
         anew = self._read_what_is_new(pool)
         for path in anew:
             self._read_rotated(path, None, statuses, pool)
-        self._read_what_was_rotated([*missing, *opened, *anew], statuses, pool)
+        self._read_what_was_rotated(dict.fromkeys((*missing, *opened, *anew, *again)), statuses, pool)
         for path in list(self._tails):
             self._put_to_sleep(path, statuses[path])
         # A log with a place is found again; one without, and the end of a rotated one, must have been landed.
         vulnerable = [*self._rotated, *(tail for tail in self._tails.values() if tail.read_up_to is None)]
-        if not self._stop.is_set() and not any(tail.has_open_line for tail in vulnerable):
+        is_all_read = not any(tail.has_open_line or tail.seen is None for tail in vulnerable)
+        if is_all_read and not self._unsearched and not self._stop.is_set():
             self._when_published(partial(self._complete, self._named, self._polled_at))
         self._looked_at = self._polled_at
         self._lander.tick()
@@ -221,8 +229,10 @@ class Follower:
             try:
                 if self._open(path, statuses[path], pool):
                     opened.append(path)
-            except (InputError, OSError) as error:
-                self._refuse(path, statuses[path], error)
+            except InputError as error:
+                self._refuse(path, statuses[path], str(error))
+            except OSError as error:
+                self._refuse(path, statuses[path], _unreadable(path, error))
         return opened
 
     def _expect_rotation(self, statuses: dict[Path, os.stat_result]) -> None:
@@ -239,13 +249,13 @@ class Follower:
 
     def _is_wanted(self, path: Path, status: os.stat_result) -> bool:
         signature, refused_at = self._refused.get(path, (None, 0.0))
-        is_refused = signature == signature_of(status) and self._clock() - refused_at < REFUSED_SECONDS
+        is_refused = signature == signature_of(status) and self._clock() - refused_at < RETRY_SECONDS
         return not is_refused and self._asleep.get(path) != signature_of(status)
 
-    def _refuse(self, path: Path, status: os.stat_result, error: InputError | OSError) -> None:
+    def _refuse(self, path: Path, status: os.stat_result, why: str) -> None:
         """Try again when the file has changed, or in a while: permissions may change, and the number of open files."""
         if self._refused.get(path, (None,))[0] != signature_of(status):
-            log.error("%s", error)
+            log.error("%s", why)
         self._refused[path] = signature_of(status), self._clock()
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
@@ -263,7 +273,11 @@ class Follower:
                 opened.close()
             return False
         self._asleep.pop(path, None)
-        place = self._find(opened, opened.status().st_size)
+        try:
+            place = self._find(opened, opened.status().st_size)
+        except OSError:
+            opened.close()
+            raise
         tail = self._tail(path, opened, place)
         self._tails[path] = tail
         if self._is_old(status) and self._read_on(tail, pool):
@@ -315,13 +329,18 @@ class Follower:
         anew = []
         for path, tail in list(self._tails.items()):
             if not self._stop.is_set() and not self._read_on(tail, pool):
+                begun = self._begun_anew(tail)
+                if begun is None:
+                    continue
                 log.info("%s: cut or written anew; reading it from its beginning", source_text(path))
-                self._tails[path] = self._begun_anew(tail)
-                self._read_on(self._tails[path], pool)
+                self._tails[path] = begun
+                self._read_on(begun, pool)
                 anew.append(path)
         return anew
 
-    def _read_what_was_rotated(self, changed: list[Path], statuses: dict[Path, os.stat_result], pool: Executor) -> None:
+    def _read_what_was_rotated(
+        self, changed: Iterable[Path], statuses: dict[Path, os.stat_result], pool: Executor
+    ) -> None:
         """Read on in the logs that were rotated away, also in those that stood at the changed paths before."""
         lost = [(path, place) for path in changed for place in self._places.lost_from(str(path), self._settings.site)]
         for path, place in lost:
@@ -330,11 +349,13 @@ class Follower:
             if not self._read_tail_of_rotated(tail, statuses, pool):
                 self._rotated.remove(tail)
         if not self._stop.is_set():
-            for _, place in lost:
-                self._when_published(partial(self._finish, place))
+            for path, place in lost:
+                self._finish_if_searched(path, place)
 
     def _read_on(self, tail: Tail, pool: Executor) -> bool:
         """Read what is new in a log; false if it has become another one."""
+        if tail.retry_at is not None and self._clock() < tail.retry_at:
+            return True
         status = tail.opened.status()
         if signature_of(status) == tail.seen:
             if self._wall_clock() - status.st_mtime >= max(self._settings.quiet_seconds, OPEN_LINE_SECONDS):
@@ -343,7 +364,6 @@ class Follower:
         try:
             if tail.is_rewritten(status.st_size):
                 return False
-            tail.seen, tail.changed_at = signature_of(status), self._clock()
             for block, rows in self._rows(tail.reader, tail.parser, pool):
                 self._land(rows)
                 place = tail.place_after(block, self._polled_at)
@@ -352,8 +372,17 @@ class Follower:
                     self._when_published(partial(self._advance, tail, place))
                 self._settle()
         except OSError as error:
-            log.error("%s: cannot be read: %s; trying again when it changes", source_text(tail.path), error.strerror)
+            self._put_off(tail, error)
+        else:
+            tail.seen, tail.changed_at, tail.retry_at = signature_of(status), self._clock(), None
         return True
+
+    def _put_off(self, tail: Tail, error: OSError) -> None:
+        """Read a log again in a while, from its last place on: lands some lines again, and passes none over."""
+        if tail.retry_at is None:
+            log.error("%s", _unreadable(tail.path, error))
+        tail.retry_at = self._clock() + RETRY_SECONDS
+        tail.go_back()
 
     def _read_tail_of_rotated(self, tail: Tail, statuses: dict[Path, os.stat_result], pool: Executor) -> bool:
         """Read what still comes into a log that was rotated away; false when it is closed as nothing more will."""
@@ -361,10 +390,13 @@ class Follower:
         if signature_of(status) != tail.seen:
             if self._read_on(tail, pool):
                 return True
-            self._rotated.append(self._begun_anew(tail))
+            begun = self._begun_anew(tail)
+            if begun is None:
+                return True
+            self._rotated.append(begun)
             for place in self._places.lost_from(str(tail.path), self._settings.site):
                 self._read_rest_elsewhere(tail.path, place, statuses, pool)
-                self._when_published(partial(self._finish, place))
+                self._finish_if_searched(tail.path, place)
             return False
         quiet_seconds = self._clock() - tail.changed_at
         if quiet_seconds >= self._settings.quiet_seconds:
@@ -379,19 +411,27 @@ class Follower:
         self._close(tail, None if has_successor else tail.path)
         return False
 
-    def _begun_anew(self, tail: Tail) -> Tail:
-        """The same file as another log, after it was cut or written anew; what was in it before is now lost from it."""
+    def _begun_anew(self, tail: Tail) -> Tail | None:
+        """The same file as another log, after it was cut or written anew; what was in it before is now lost from it.
+
+        :return: ``None`` if it cannot be read: it is tried again in a while.
+        """
         self._lander.flush()
         self._settle()
+        try:
+            place = self._find(tail.opened, tail.opened.status().st_size)
+        except OSError as error:
+            self._put_off(tail, error)
+            return None
         if tail.place is not None:
             self._know(replace(tail.place, path=str(tail.path)))
-        return self._tail(tail.path, tail.opened, self._find(tail.opened, tail.opened.status().st_size))
+        return self._tail(tail.path, tail.opened, place)
 
     def _read_rest_elsewhere(
         self, path: Path, place: Place, statuses: dict[Path, os.stat_result], pool: Executor
     ) -> None:
         """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it."""
-        if not self._read_rotated(path, place, statuses, pool):
+        if not self._read_rotated(path, place, statuses, pool) and path not in self._unsearched:
             log.warning(
                 "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
                 "lines that were written after that place are missing", source_text(path), place.offset,
@@ -406,10 +446,13 @@ class Follower:
         :return: whether that log was found. What is followed anyway is left out.
         """
         since = self._looked_at if self._looked_at is not None else self._complete_before.get(str(path), math.inf)
+        since = min(since, self._unsearched.get(path, (math.inf, 0))[0])
         if self._polled_at < since < math.inf:
             since = -math.inf  # the clock was set back: that time says nothing of what was written since
-        is_found = False
-        for sibling, status in self._rotated_files(path, statuses):
+        is_found, failures = False, []
+        siblings, failure = self._rotated_files(path, statuses)
+        failures += [failure] if failure else []
+        for sibling, status in siblings:
             try:
                 with ExitStack() as closing:
                     opened = open_file(sibling)
@@ -424,9 +467,29 @@ class Follower:
                     else:
                         self._rotated.append(self._tail(path, opened, place if is_it else None))
                         closing.pop_all()
-            except (InputError, OSError) as error:
+            except UnreadableError as error:
+                failures.append(str(error))
+            except InputError as error:  # nothing that time would mend
                 log.warning("%s: cannot be looked at for lines of a rotated log: %s", source_text(sibling), error)
+            except OSError as error:
+                failures.append(_unreadable(sibling, error))
+        self._note_search(path, since, failures)
         return is_found
+
+    def _note_search(self, path: Path, since: float, failures: list[str]) -> None:
+        """Know whether all was looked at that may have been rotated away from ``path``; else it is, again, in a while."""
+        if not failures:
+            self._unsearched.pop(path, None)
+            return
+        if path not in self._unsearched:
+            for failure in failures:
+                log.warning("%s (looking for lines of a log that was rotated)", failure)
+        self._unsearched[path] = since, self._clock() + RETRY_SECONDS
+
+    def _finish_if_searched(self, path: Path, place: Place) -> None:
+        """Look no longer for the log of ``place`` once its lines are published, if all was looked at."""
+        if path not in self._unsearched:
+            self._when_published(partial(self._finish, place))
 
     def _finish(self, place: Place) -> None:
         """Look no longer for the log of ``place``, which stays known."""
@@ -435,19 +498,28 @@ class Follower:
             self._places.add(replace(place, path=""))
             self._is_saved = False
 
-    def _rotated_files(self, path: Path, statuses: dict[Path, os.stat_result]) -> list[tuple[Path, os.stat_result]]:
-        """The files that rotation may have made of ``path``, oldest first, without those that are being read."""
+    def _rotated_files(
+        self, path: Path, statuses: dict[Path, os.stat_result]
+    ) -> tuple[list[tuple[Path, os.stat_result]], str | None]:
+        """The files that rotation may have made of ``path``, oldest first, without those that are being read.
+
+        :return: them, and why there may be more, if one could not be looked at or just got another name.
+        """
         read = {tail.identity for tail in self._open_tails()}
-        found = []
+        found, failure = [], None
         try:
-            for name in rotated_names(path, os.listdir(path.parent)):  # noqa: PTH208
-                sibling = path.parent / name
-                status = sibling.stat()
-                if sibling not in statuses and stat.S_ISREG(status.st_mode) and identity_of(status) not in read:
-                    found.append((sibling, status))
+            siblings = [path.parent / name for name in rotated_names(path, os.listdir(path.parent))]  # noqa: PTH208
         except OSError as error:
-            log.warning("%s: cannot be looked through for rotated logs: %s", source_text(path.parent), error.strerror)
-        return sorted(found, key=lambda pair: pair[1].st_mtime_ns)
+            return [], _unreadable(path.parent, error)
+        for sibling in siblings:
+            try:
+                status = sibling.stat()
+            except OSError as error:
+                failure = _unreadable(sibling, error)
+                continue
+            if sibling not in statuses and stat.S_ISREG(status.st_mode) and identity_of(status) not in read:
+                found.append((sibling, status))
+        return sorted(found, key=lambda pair: pair[1].st_mtime_ns), failure
 
     def _is_quiet_gzip(self, path: Path, status: os.stat_result) -> bool:
         quiet_seconds = self._settings.quiet_seconds
@@ -462,10 +534,9 @@ class Follower:
         site = self._settings.site
         with PlainFile.at(path) as compressed:
             status = compressed.status()
-            self._asleep[path] = signature_of(status)
             if signature_of(status) in self._landed_gzips or self._places.has_gzip(compressed, site, status.st_size):
+                self._asleep[path] = signature_of(status)
                 return
-            self._landed_gzips.add(signature_of(status))
             head, tail = hashes_around(compressed, status.st_size)
         place = self._find(opened)
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
@@ -477,6 +548,8 @@ class Follower:
             self._settle()
         if self._stop.is_set():
             return
+        self._asleep[path] = signature_of(status)
+        self._landed_gzips.add(signature_of(status))
         if opened.error is not None:
             log.error("%s: %s; what could be read is landed", source_text(path), opened.error)
             return
@@ -548,6 +621,10 @@ class Follower:
 
 def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, pl.DataFrame]:
     return block, work()
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{source_text(path)}: cannot be read: {error.strerror}; trying again every {RETRY_SECONDS:.0f} seconds"
 
 
 def _check_followable(path: str) -> None:

@@ -259,17 +259,26 @@ Result = TypeVar("Result")
 
 
 def results_in_order(pool: Executor, tasks: Iterable[Callable[[], Result] | None]) -> Iterator[Result | None]:
-    """The tasks' results in their order, a few being worked on. ``None`` comes after all results before it."""
+    """The tasks' results in their order, a few being worked on. ``None`` comes after all results before it.
+
+    What the tasks' source raises comes after all results before it, too.
+    """
     working: deque[Future[Result]] = deque()
-    for task in tasks:
-        if task is not None:
-            working.append(pool.submit(task))
-        while len(working) > (THREADS if task is not None else 0):
-            yield working.popleft().result()
-        if task is None:
-            yield None
+    failure: OSError | None = None
+    try:
+        for task in tasks:
+            if task is not None:
+                working.append(pool.submit(task))
+            while len(working) > (THREADS if task is not None else 0):
+                yield working.popleft().result()
+            if task is None:
+                yield None
+    except OSError as error:
+        failure = error
     while working:
         yield working.popleft().result()
+    if failure is not None:
+        raise failure
 
 
 def _total_bytes(files: Iterable[Path | None]) -> int | None:

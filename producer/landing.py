@@ -128,7 +128,7 @@ class Lander:
                 os.fsync(file.fileno())
             hidden.rename(self._landing / name)
             sync_folder(self._landing)
-        except OSError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:  # a full disk is the one or the other
             with suppress(OSError):  # a disk that may only be read holds no half of it
                 hidden.unlink(missing_ok=True)
             raise _cannot_land(self._landing, error) from None
@@ -164,6 +164,6 @@ def _as_json() -> list[pl.Expr]:
     return [pl.col(n).dt.strftime(ISO_8601) if kind == TIMESTAMP else pl.col(n) for n, kind in LANDED.items()]
 
 
-def _cannot_land(landing: Path, error: OSError) -> PipelineError:
-    reason = error.strerror or error
+def _cannot_land(landing: Path, error: Exception) -> PipelineError:
+    reason = getattr(error, "strerror", None) or error
     return PipelineError(f"{landing}: cannot write there: {reason}; free some space or see to its permissions")

@@ -51,14 +51,23 @@ class Tail:
         self.place = self.read_up_to = place
         """Landed and published up to here, and read up to here."""
         self.seen: Signature | None = None
+        """What the file was like when it was last read to its end; ``None``: it has to be read."""
         self.changed_at = changed_at
+        self.retry_at: float | None = None
+        """When to read it again after it could not be read, on the monotonic clock; ``None``: it could."""
         self.landed_rest: Block | None = None
         self._settings = settings
         self._reading = reading_of(source_text(path), settings)
+        self.go_back()
+
+    def go_back(self) -> None:
+        """Read on from the last place: what was read of the lines behind it may not have been landed."""
+        place = self.read_up_to
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
+        self.seen = None
         self.parser = LineParser(self._reading, *known)
-        opened.seek(offset)
-        self.reader = BlockReader(opened.read, max_line_bytes=settings.max_line_bytes, offset=offset)
+        self.opened.seek(offset)
+        self.reader = BlockReader(self.opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
 
     @property
     def identity(self) -> Identity:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
 from lakehouse.settings import Ingest
 from producer.blocks import GzipFile, PlainFile, open_file
-from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, REFUSED_SECONDS, ROTATED_SECONDS, Follower
+from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, RETRY_SECONDS, ROTATED_SECONDS, Follower
 from producer.identity import event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import Lander
 from producer.tail import rotated_names
@@ -681,9 +681,9 @@ def test_a_log_that_cannot_be_opened_now_is_tried_again_and_reported_once(
     with monkeypatch.context() as patched:
         patched.setattr("producer.follow.open_file", refuse)
         for _ in range(3):
-            logs.poll(after_seconds=REFUSED_SECONDS)
+            logs.poll(after_seconds=RETRY_SECONDS)
     assert caplog.text.count("too many open files") == 1
-    logs.poll(after_seconds=REFUSED_SECONDS)
+    logs.poll(after_seconds=RETRY_SECONDS)
     logs.settle()
     assert logs.landed() == numbered(1, 2)
 
@@ -697,7 +697,7 @@ def test_a_log_that_goes_while_it_is_looked_at_stops_nothing(logs: Logs, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("producer.blocks.PlainFile.at", gone)
         logs.poll()
-    logs.poll(after_seconds=REFUSED_SECONDS)
+    logs.poll(after_seconds=RETRY_SECONDS)
     logs.settle()
     assert logs.landed() == numbered(1, 2)
 
@@ -873,3 +873,135 @@ def test_whatever_happens_every_line_is_landed(events: list[str]) -> None:
         logs.stop()
         assert set(logs.ids()) == history.expected()
         assert said_missing == []
+
+
+# A disk that fails now and then ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def failing(monkeypatch: pytest.MonkeyPatch, method: str, *, call: int) -> Iterator[list[int]]:
+    """Let one call of a method of ``PlainFile`` fail with EIO, or the first of a ``GzipFile``'s; yields how many there were."""
+    owner = {"GzipFile": GzipFile, "PlainFile": PlainFile}[method.split(".")[0]]
+    name = method.split(".")[1]
+    whole, calls = getattr(owner, name), [0]
+
+    def fail_once(self: object, *args: int) -> bytes:
+        calls[0] += 1
+        if calls[0] == call:
+            raise OSError(5, "Input/output error")
+        found: bytes = whole(self, *args)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fail_once)
+        yield calls
+
+
+@pytest.mark.parametrize(
+    ("method", "call"), [*(("PlainFile.read", n) for n in range(1, 8)), *(("PlainFile.read_at", n) for n in range(1, 9))]
+)
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_log_of_several_blocks_that_cannot_be_read_for_a_moment_loses_nothing(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str, call: int,
+    *, is_restarted: bool,
+) -> None:  # fmt: skip
+    content = lines(1, 60_000)
+    logs.write("access.log", content)
+    logs.start()
+    with failing(monkeypatch, method, call=call) as calls:
+        logs.settle()
+    assert calls[0] >= call, "there was no such call"
+    assert "access.log: cannot be read: Input/output error; trying again every 60 seconds" in caplog.text
+    if is_restarted:
+        logs.restart()
+    logs.poll(after_seconds=RETRY_SECONDS)
+    logs.settle()
+    assert set(logs.ids()) == set(ids_of(content))
+    logs.restart()
+    logs.settle()
+    landed_rows = len(logs.ids())
+    logs.write("access.log", line(60_001))
+    logs.settle()
+    assert len(logs.ids()) == landed_rows + 1  # the place is where it was read to
+
+
+def test_a_log_that_cannot_be_read_is_not_given_up_when_it_is_rotated(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.write("access.log", lines(3, 4))
+    with monkeypatch.context() as patched:
+        patched.setattr(PlainFile, "read", broken)
+        logs.poll()
+        logs.log.rename(logs.folder / "access.log.1")
+        logs.write("access.log", b"")
+        for _ in range(3):
+            logs.poll(after_seconds=ROTATED_SECONDS)
+    logs.poll(after_seconds=RETRY_SECONDS)
+    logs.settle()
+    assert logs.landed() == numbered(1, 4)
+
+
+@pytest.mark.parametrize("method", ["GzipFile.read", "PlainFile.read_at"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_compressed_log_that_cannot_be_read_for_a_moment_is_landed_later(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str, call: int
+) -> None:
+    content = lines(1, 60_000)
+    logs.write("a.log.gz", gzip.compress(content))
+    logs.start(logs.folder)
+    with failing(monkeypatch, method, call=call) as calls:
+        logs.settle()
+    assert calls[0] >= call, "there was no such call"
+    assert "a.log.gz: cannot be read: Input/output error; trying again every 60 seconds" in caplog.text
+    logs.poll(after_seconds=RETRY_SECONDS)
+    logs.settle()
+    assert set(logs.ids()) == set(ids_of(content))
+    before = len(logs.ids())
+    logs.restart(logs.folder)
+    logs.settle()
+    assert len(logs.ids()) == before
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_rotated_log_that_cannot_be_looked_at_for_a_moment_is_found_later(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_compressed: bool,
+    is_restarted: bool,
+) -> None:  # fmt: skip
+    logs.write("access.log", lines(1, 2))
+    logs.start()
+    logs.settle()
+    logs.stop()  # rotated while nobody looked
+    whole = lines(1, 4)
+    logs.write("access.log.1.gz" if is_compressed else "access.log.1", gzip.compress(whole) if is_compressed else whole)
+    logs.write("access.log", lines(11, 12), "wb")
+    logs.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(GzipFile if is_compressed else PlainFile, "read_at", broken_but_for_the_log(logs))
+        logs.settle()
+        logs.poll(after_seconds=RETRY_SECONDS)
+    assert caplog.text.count("looking for lines of a log that was rotated") == 1
+    assert "is not to be found" not in caplog.text
+    if is_restarted:
+        logs.restart()
+    logs.poll(after_seconds=RETRY_SECONDS)
+    logs.settle()
+    assert Counter(logs.landed()) == Counter([*numbered(1, 4), *numbered(11, 12)])
+
+
+def broken(*_: object) -> bytes:
+    raise OSError(5, "Input/output error")
+
+
+def broken_but_for_the_log(logs: Logs) -> Callable[[PlainFile | GzipFile, int, int], bytes]:
+    """``read_at`` that fails in every file but ``access.log``."""
+    plain = PlainFile.read_at
+
+    def read_at(self: PlainFile | GzipFile, offset: int, size: int) -> bytes:
+        is_log = isinstance(self, PlainFile) and self.status().st_ino == logs.log.stat().st_ino
+        return plain(self, offset, size) if is_log and isinstance(self, PlainFile) else broken()
+
+    return read_at

@@ -12,7 +12,7 @@ from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
-from lakehouse.sink_log import archived_files
+from lakehouse.sink_log import archived_files, require_whole
 from lakehouse.sql import table
 from lakehouse.tables import (
     FIGURES_HOURS,
@@ -20,6 +20,7 @@ from lakehouse.tables import (
     is_table,
     join_small_files,
     partition_files,
+    ready_for_writing,
     remove_strays,
     tidy,
 )
@@ -45,14 +46,16 @@ def maintain(settings: Settings, session: "Callable[[], SparkSession]", now: dat
         lock(lake.locks, JOB),
         ledger.run(JOB) as run,
     ):
+        # All must be whole: what a damaged log does not name, a vacuum would remove for good.
+        ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         for path in lake.tables.values():
-            is_table(path)  # all must be whole: what a damaged log does not name, a vacuum would remove for good
+            is_table(path)
         run.figures |= {
             "compacted": compact(lake, session, limits.small_files),
             "vacuumed": vacuum(lake, limits),
-            "archive_files": prune_archive(lake, now, limits.logs_days),
             "landed_files": retire_old_files(lake, ledger, days=limits.landed_days, now=now),
             "folded": ledger.fold(now - timedelta(days=limits.ledger_days)),
+            "archive_files": prune_archive(lake, now, limits.logs_days),
         }
         log.info(
             "%(compacted)d partitions compacted, %(vacuumed)d unused table files, %(archive_files)d files of logs/ and"
@@ -107,9 +110,11 @@ def prune_archive(lake: Lake, now: datetime, days: int) -> int:
     The sink drops the entries of old files itself, by the same number of days; a file goes after its entry, never before.
 
     :return: how many files were removed.
+    :raises CheckpointError: the sink's log is damaged.
     """
     if not (lake.logs / "_spark_metadata").is_dir():
         return 0
+    require_whole(lake.logs)  # what a damaged log does not name would be taken for unused
     named = archived_files(lake.logs)
     oldest = now.timestamp() - days * 86_400
     unused = [p for p in lake.logs.glob("part-*") if p.name not in named and p.stat().st_mtime < oldest]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cleaner.balance import require_balance
 from cleaner.maintain import compact
-from cleaner.recount import recount
+from cleaner.recount import record_versions, recount, take_again_what_was_lost
 from cleaner.retire import retire_files
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
@@ -44,13 +44,18 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         started = time.monotonic()
         has_merged, _, has_delta = ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         recount(lake, ledger, run)
+        take_again_what_was_lost(lake, ledger)
         pending = ledger.deliveries(waiting_files(lake.landing))
         has_work = pending or (has_merged and not has_delta)
         figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
         if figures:
             compact(lake, session, settings.merge.small_files, is_ordered=False)
         retired = retire_files(lake, ledger)
-        run.figures |= _totals(figures) | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
+        run.figures |= (
+            _totals(figures)
+            | record_versions(lake)
+            | {"retired": retired, "seconds": round(time.monotonic() - started, 1)}
+        )
         _log_run(run)
     return len(figures)
 

@@ -1,13 +1,13 @@
-"""A lost ledger begun anew: what the tables themselves say of where landed rows went. I/O; no JVM."""
+"""Ledger and tables brought together after one of them lost something. I/O; no JVM."""
 
 import logging
 from collections import Counter
 from pathlib import Path
 
-from lakehouse.lake import Lake, waiting_files
+from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.landed import REFUSED
 from lakehouse.ledger import FileFigures, Ledger, Run
-from lakehouse.tables import query
+from lakehouse.tables import latest_version, query
 
 log = logging.getLogger("cleaner.merge")
 
@@ -31,6 +31,30 @@ def recount(lake: Lake, ledger: Ledger, run: Run) -> None:
         )
         ledger.record_files(run, lost)
         ledger.retire(file.landed_file for file in lost)
+
+
+def take_again_what_was_lost(lake: Lake, ledger: Ledger) -> None:
+    """Forget the deliveries that are still landed if a table has lost commits since the last merge: they are merged again.
+
+    What they brought and is still there is counted anew, not doubled. What only deliveries of earlier days had is lost with
+    the commits, and the identity that ``consumer report`` looks at says so.
+    """
+    lost = [
+        name for name, version in record_versions(lake).items() if version < (ledger.last_figure("merge", name) or -1)
+    ]
+    if not lost:
+        return
+    again = [f.landed_file for f in ledger.waiting_to_retire() if file_stamp(lake.landing / f.name) == f.stamp]
+    log.warning(
+        "the last commits of %s are gone: %d landed files are merged again; consumer report says whether rows are missing",
+        " and ".join(f"{name.removesuffix('_version')}/" for name in lost), len(again),
+    )  # fmt: skip
+    ledger.forget(again)
+
+
+def record_versions(lake: Lake) -> dict[str, int]:
+    """The last version of each table that holds landed rows, as a figure of a merge."""
+    return {f"{path.name}_version": latest_version(path) for path in (lake.merged, lake.quarantine)}
 
 
 def delivered(lake: Lake) -> list[FileFigures]:

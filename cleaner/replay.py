@@ -6,6 +6,7 @@ leave (afterwards no table could tell), quarantine, the ledger's figures. The ne
 
 import json
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import IN_HAND, FileFigures, Ledger, Run
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
-from lakehouse.tables import table_facts, transaction_version
+from lakehouse.tables import ready_for_writing, table_facts, transaction_version
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -52,6 +53,7 @@ def replay(
 
     :param session: makes the Spark session; not called when nothing is in quarantine.
     :param is_dry_run: only say what would be done.
+    :raises TableError: the log of a table is damaged; nothing is done.
     :raises IdentityError: rows are missing or doubled.
     :raises LockedError: a merge or maintenance holds the lock for too long.
     """
@@ -63,6 +65,7 @@ def replay(
             _log(figures | {"seconds": _since(started)}, "would be ")
             return
         with ledger.run(JOB) as run:
+            ready_for_writing(lake.merged, lake.quarantine, lake.delta)
             _settle_earlier(lake, ledger, session)
             run.figures |= _replayed(settings, session, ledger, asked, run) if _has_rows(lake) else _figures()
             run.figures["seconds"] = _since(started)
@@ -124,6 +127,7 @@ def _let_go(
     duplicates = _duplicates(files, found)
     number = transaction_version(lake.quarantine, JOB) + 1
     run.figures[IN_HAND] = {"transaction": number, "duplicates": duplicates}
+    os.sync()  # merged/ must outlast a power cut before quarantine lets go of the rows
     ledger.note(run)
     remove(leaving, lake.quarantine, _commit(run, number, found))
     _settle(ledger, recounted(leaving.sparkSession, lake, files, duplicates))
@@ -166,6 +170,7 @@ def _settle_earlier(lake: Lake, ledger: Ledger, session: "Callable[[], SparkSess
 def _settle(ledger: Ledger, figures: Sequence[FileFigures]) -> None:
     advice = "The ledger keeps their figures from before; report it with these lines"
     require_balance(figures, advice, when=" after the replay")
+    os.sync()  # the ledger must not outlast a power cut without the tables
     ledger.settle(JOB, figures)
 
 

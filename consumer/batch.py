@@ -1,6 +1,7 @@
 """Exact metrics from ``delta/``: only the days that changed, replaced whole. I/O."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,7 @@ from lakehouse.tables import (
     is_table,
     latest_version,
     partition_files,
+    ready_for_writing,
     table_id,
 )
 
@@ -47,6 +49,7 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
 
     :param session: makes the Spark session; not called when nothing changed.
     :return: the days that were replaced; ``None`` for all.
+    :raises TableError: a table is damaged; nothing is done.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     with lock(lake.locks, JOB, wait_seconds=settings.merge.lock_seconds), ledger.run(JOB) as run:
@@ -60,6 +63,7 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
         if change.days != set():
             spark = session()  # another job may have its turn first, and change more
             change = find_change(lake, ledger) or change
+            ready_for_writing(*(lake.metrics("batch", grain) for grain in METRICS))
             _create_tables(lake)
             rows = _visitors(spark, lake, change.version, change.days).persist()
             try:
@@ -67,6 +71,7 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
                     _replace(exact(rows, grain), lake, grain, change.days)
             finally:
                 rows.unpersist()
+            os.sync()  # the ledger must not outlast a power cut without the tables
         days = change.days
         # Last: only now do all three tables hold this version.
         run.figures |= {

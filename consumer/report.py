@@ -57,7 +57,7 @@ def _recounted(settings: Settings, ledger: Ledger) -> Identity:
     try:
         with lock(settings.lake.locks, "merge", wait_seconds=settings.merge.lock_seconds):
             return _counted(settings.lake, ledger)
-    except PermissionError:
+    except OSError:
         return found  # a lake that we may only read
 
 

@@ -8,6 +8,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from lakehouse.errors import TableError
 
@@ -23,13 +25,18 @@ _MADE_FROM = {
 }
 
 
+# So far back a power cut may have left data files that are not what their commit says: nobody waits for the disk longer.
+_RECENT_COMMITS = 10
+
+
 @dataclass(frozen=True)
 class Damage:
-    """What is wrong with a log: the file, how, and whether that is the last commit alone."""
+    """What is wrong with a log: the file, how, and whether that is the last commit alone, or it and those after it."""
 
     file: Path
     what: str
     is_last_commit: bool = False
+    is_from_here: bool = False
 
 
 def has_log(table: Path) -> bool:
@@ -42,6 +49,32 @@ def has_log(table: Path) -> bool:
     if damage is not None:
         raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
     return bool(commits)
+
+
+def require_data(table: Path) -> None:
+    """See that the data files of the last commits are as long as these say.
+
+    Only for the table's one writer, under its lock: others see files go.
+
+    :raises TableError: one is not, as after a power cut; says what to do.
+    """
+    commits, _ = _listed(table / "_delta_log")
+    added: dict[str, tuple[int, int]] = {}
+    for version in sorted(commits)[-_RECENT_COMMITS:]:
+        for action in _actions(commits[version]):
+            if "remove" in action:
+                added.pop(action["remove"]["path"], None)
+            if "add" in action:
+                added[action["add"]["path"]] = version, action["add"]["size"]
+    for path, (version, size) in sorted(added.items(), key=lambda item: item[1]):
+        file = table / unquote(path)
+        found = file.stat().st_size if file.exists() else 0
+        if found != size:
+            damage = Damage(
+                commits[version], f"{found} bytes of {size} are there of its data file {path}",
+                is_last_commit=version == max(commits), is_from_here=True,
+            )  # fmt: skip
+            raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
 
 
 def forget_lost_commits(table: Path) -> None:
@@ -91,13 +124,17 @@ def _damage(table: Path, commits: dict[int, Path], checkpoints: dict[int, list[P
 def _is_whole(commit: Path) -> bool:
     """Whether a commit has actions, each a line of JSON. One that is gone by now was made superfluous by a checkpoint."""
     try:
-        # Of bytes: in text, characters that a log can bring into a column's statistics would end lines too.
-        actions = [json.loads(line) for line in commit.read_bytes().splitlines()]
+        actions = _actions(commit)
     except FileNotFoundError:
         return True
     except ValueError:
         return False
     return bool(actions) and all(isinstance(action, dict) for action in actions)
+
+
+def _actions(commit: Path) -> list[dict[str, Any]]:
+    # Of bytes: in text, characters that a log can bring into a column's statistics would end lines too.
+    return [json.loads(line) for line in commit.read_bytes().splitlines()]
 
 
 def _ends_as_parquet(path: Path) -> bool:
@@ -113,6 +150,10 @@ def _advice(table: Path, damage: Damage) -> str:
     made_from = _MADE_FROM.get(table.name) or _MADE_FROM.get(table.parent.name)
     if made_from is not None:
         return f"move {table} away: it is made anew from {made_from[0]} by: {made_from[1]}"
-    if damage.is_last_commit:
-        return "move it away and run again: what it held is still landed, and is merged again"
+    if damage.is_last_commit or damage.is_from_here:
+        what = "it" if damage.is_last_commit else "it and the commits after it"
+        return (
+            f"move {what} away and run again: what it held and is still landed is merged again. If consumer report then says"
+            " that rows are missing, only a backup of it has them"
+        )
     return "restore it from a backup; without one, move merged/, quarantine/, delta/ and _ledger/ away and land the logs again"

@@ -1,10 +1,12 @@
 """What the machine did to a program, as an error that says what to do: no space, no permission, no memory.
 
-Spark's errors are long, and their cause stands at the end of them; it is looked for by what the system calls it.
+Spark's errors are long, and their cause stands at the end of them; it is looked for by what the system calls it. So it is
+in delta-rs's, which are the operating system's without its numbers.
 """
 
 import errno
 import re
+from collections.abc import Mapping
 
 from lakehouse.errors import PipelineError
 
@@ -18,26 +20,29 @@ _ADVICE = {
     errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EACCES: _OWNER, errno.EPERM: _OWNER, errno.EROFS: _READ_ONLY,
     errno.EIO: _DISK, errno.EMFILE: _FILES, errno.ENFILE: _FILES, errno.ENOMEM: _MEMORY,
 }  # fmt: skip
-_SPARK_ADVICE = {
+_SYSTEM_ADVICE = {
     r"No space left on device|Disk quota exceeded": _SPACE,
     r"Permission denied|Operation not permitted|AccessDeniedException": _OWNER,
     r"Read-only file system": _READ_ONLY,
+    r"Input/output error": _DISK,
+    r"Too many open files": _FILES,
+}
+_SPARK_ADVICE = _SYSTEM_ADVICE | {
     r"java\.lang\.OutOfMemoryError[^\n]*|SparkOutOfMemoryError": _MEMORY,
     r"Python worker exited unexpectedly|Python worker failed to connect back": f"it was killed, most likely for want of memory: {_MEMORY}",
     r"java\.io\.IOException: Stream closed(?=[\s\S]*PythonWorkerFactory)": f"Spark's Python daemon was killed, most likely for want of memory: {_MEMORY}",
-    r"Input/output error": _DISK,
-    r"Too many open files": _FILES,
 }
 _RIVAL = re.compile(r"DELTA_CONCURRENT_[A-Z_]+|ConcurrentAppendException|ConcurrentDeleteReadException")
 _SERVER_GONE = re.compile(r"StatusCode\.UNAVAILABLE|RETRIES_EXCEEDED|INVALID_HANDLE\.(SESSION|OPERATION)")
 _JVM_GONE = "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"
 _PATH = re.compile(r"(?:^|[\s:(])(?:file:)?(/[^\s:()]+)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def explained(error: BaseException) -> PipelineError | None:
     """The error for the user that ``error`` comes down to, or ``None`` if nothing is known of it.
 
-    :param error: one of the operating system's, or of Spark's. What follows is the same: run again once it is mended.
+    :param error: one of the operating system's, of delta-rs's or of Spark's. What follows is the same: run again once it is mended.
     """
     if isinstance(error, PipelineError):
         return error
@@ -46,19 +51,28 @@ def explained(error: BaseException) -> PipelineError | None:
         return PipelineError(
             f"{where}{error.strerror}: {_ADVICE[error.errno]}; then run again, it goes on where it was"
         )
-    if type(error).__module__.split(".")[0] in ("pyspark", "py4j", "grpc") or isinstance(error, ConnectionError):
+    origin = type(error).__module__.split(".")[0]
+    if origin in ("pyspark", "py4j", "grpc") or isinstance(error, ConnectionError):
         return _explained_spark(error)
+    if origin in ("deltalake", "_internal") or (isinstance(error, OSError) and error.errno is None):
+        return _by_text("delta-rs", _COLOUR.sub("", str(error)), _SYSTEM_ADVICE)
+    return None
+
+
+def _by_text(who: str, text: str, advices: Mapping[str, str]) -> PipelineError | None:
+    for pattern, advice in advices.items():
+        if found := re.search(pattern, text):
+            line = next(line for line in text.splitlines() if found[0] in line)
+            path = _PATH.search(line)
+            where = f"{path[1]}: " if path else ""
+            return PipelineError(f"{who}: {where}{found[0]}: {advice}; then run again, it goes on where it was")
     return None
 
 
 def _explained_spark(error: BaseException) -> PipelineError | None:
     text = str(error)
-    for pattern, advice in _SPARK_ADVICE.items():
-        if found := re.search(pattern, text):
-            line = next(line for line in text.splitlines() if found[0] in line)
-            path = _PATH.search(line)
-            where = f"{path[1]}: " if path else ""
-            return PipelineError(f"Spark: {where}{found[0]}: {advice}; then run again, it goes on where it was")
+    if known := _by_text("Spark", text, _SPARK_ADVICE):
+        return known
     if found := _RIVAL.search(text):
         return PipelineError(
             f"Spark: {found[0]}: the same table was written at the same time, as by the rest of a run that was killed;"

@@ -137,7 +137,7 @@ class Ledger:
                 db.execute(
                     "DELETE FROM runs WHERE job = :job"
                     " AND run_id < (SELECT run_id FROM runs WHERE job = :job ORDER BY run_id DESC LIMIT 1 OFFSET :kept)"
-                    " AND run_id <> (SELECT max(run_id) FROM runs WHERE job = :job AND exit_code = 0)",
+                    " AND run_id IS NOT (SELECT max(run_id) FROM runs WHERE job = :job AND exit_code = 0)",
                     {"job": job, "kept": RUNS_KEPT},
                 )
 
@@ -179,6 +179,11 @@ class Ledger:
                 " reasons, refused, stamp, merged_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+
+    def forget(self, landed_files: Iterable[str]) -> None:
+        """Forget these deliveries: they are merged, and counted, again."""
+        with self._writing() as db:
+            db.executemany("DELETE FROM files WHERE landed_file = ?", [(name,) for name in landed_files])
 
     def deliveries(self, files: Iterable[Path]) -> dict[str, str]:
         """Of the files now in the landing folder, those not merged yet: name to delivery name, in the given order.

@@ -6,9 +6,50 @@ of all batches up to its own that are still kept.
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
+
+from lakehouse.checkpoint import has_head
+from lakehouse.errors import CheckpointError
+
+
+def require_whole(logs: Path, last_batch: int = -1) -> None:
+    """See that the log can be read and lacks no batch, and that the files of its last batches are there as it says.
+
+    :param last_batch: the last one that it must have.
+    :raises CheckpointError: not so, as after a power cut or on a bad disk: nothing else says which files of ``logs/`` count.
+    """
+    batches = {_number(path): path for path in _batches(logs)}
+    start = next((number for number, path in batches.items() if path.suffix == ".compact"), 0)
+    missing = set(range(start, max([last_batch, *batches]) + 1)) - set(batches)
+    if missing:
+        raise _damaged(logs, logs / "_spark_metadata" / str(min(missing)), "missing")
+    for path in batches.values():
+        try:
+            entries = list(_entries(path))
+        except (ValueError, TypeError, KeyError):
+            entries = None
+        if entries is None or not has_head(path):
+            raise _damaged(logs, path, "empty or cut off")
+        if path.suffix != ".compact":
+            _require_files(logs, entries)
+
+
+def _require_files(logs: Path, entries: Iterable[tuple[str, int]]) -> None:
+    for name, size in entries:
+        file = logs / name
+        found = file.stat().st_size if file.exists() else 0
+        if found != size:
+            raise _damaged(logs, file, f"{found} bytes of {size}")
+
+
+def _damaged(logs: Path, path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: {what}; restore it from a backup; without one, move {logs} and _checkpoints/archive and metrics away:"
+        " what is still landed is archived anew, merged/ and metrics/batch/ have everything"
+    )
 
 
 def archived_files(logs: Path) -> set[str]:
@@ -31,14 +72,28 @@ def files_after(logs: Path, name: str) -> Iterator[str]:
         with path.open("rb") as lines:
             lines.seek(position)
             position = 0
-            yield from (_name(json.loads(line)["path"]) for line in lines if line.startswith(b"{"))
+            yield from (_name(entry["path"]) for entry in _parsed(lines))
 
 
 def _batches(logs: Path) -> list[Path]:
     """The last compaction and the batches since, by number."""
-    batches = {int(p.name.removesuffix(".compact")): p for p in (logs / "_spark_metadata").glob("[0-9]*")}
+    batches = {_number(path): path for path in (logs / "_spark_metadata").glob("[0-9]*")}
     start = max((number for number, path in batches.items() if path.suffix == ".compact"), default=0)
     return [batches[number] for number in sorted(batches) if number >= start]
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removesuffix(".compact"))
+
+
+def _entries(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and size of each file that a batch wrote."""
+    with path.open("rb") as lines:
+        yield from ((_name(entry["path"]), entry["size"]) for entry in _parsed(lines))
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    return (json.loads(line) for line in lines if line.startswith(b"{"))
 
 
 def _end_of_line_with(path: Path, name: str) -> int:

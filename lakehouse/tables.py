@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta_log import forget_lost_commits, has_log
+from lakehouse.delta_log import forget_lost_commits, has_log, require_data
 from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ def ready_for_writing(*paths: Path) -> list[bool]:
 
     Only for their one writer, under its lock.
 
-    :raises TableError: the log of one is damaged; nothing is done.
+    :raises TableError: the log of one is damaged, or a data file of its last commits; nothing is done.
     """
     are_there = [is_table(path) for path in paths]
     for path in paths:
+        require_data(path)
         forget_lost_commits(path)
     return are_there
 

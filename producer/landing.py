@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 
@@ -31,6 +32,7 @@ LANDED: dict[str, pl.DataType] = {
 }  # fmt: skip
 # Small row groups halve the memory that writing a batch takes.
 ROW_GROUP_ROWS = 20_000
+PROBE_BYTES = 1 << 20
 LEFT_OVER_AFTER = timedelta(days=1)
 ISO_8601 = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
@@ -118,17 +120,17 @@ class Lander:
         hidden = self._landing / f".{name}.tmp"
         try:
             with hidden.open("xb") as file:
-                if self._format == "parquet":
-                    rows.select(*LANDED).write_parquet(
-                        file, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS
-                    )
-                else:
-                    rows.select(_as_json()).write_ndjson(file)
+                try:
+                    self._write(rows, file)
+                except pl.exceptions.PolarsError:
+                    file.write(bytes(PROBE_BYTES))  # it does not always tell what the disk said: that may say it again
+                    file.flush()
+                    raise
                 file.flush()
                 os.fsync(file.fileno())
             hidden.rename(self._landing / name)
             sync_folder(self._landing)
-        except (OSError, pl.exceptions.PolarsError) as error:  # a full disk is the one or the other
+        except (OSError, pl.exceptions.PolarsError) as error:
             with suppress(OSError):  # a disk that may only be read holds no half of it
                 hidden.unlink(missing_ok=True)
             raise _cannot_land(self._landing, error) from None
@@ -137,6 +139,13 @@ class Lander:
         log.debug("published %s: %d rows", name, rows.height)
         if self._on_published is not None:
             self._on_published(self.files, self.rows)
+
+    def _write(self, rows: pl.DataFrame, file: IO[bytes]) -> None:
+        if self._format == "parquet":
+            landed = rows.select(*LANDED)
+            landed.write_parquet(file, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS)
+        else:
+            rows.select(_as_json()).write_ndjson(file)
 
     def _next_name(self) -> str:
         # A clock that is set back must not put a later batch before an earlier one.

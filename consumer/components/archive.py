@@ -12,13 +12,13 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 from consumer.components.landed_source import LandedSource
 from lakehouse.arrivals import Arrival, Arrivals
-from lakehouse.checkpoint import Checkpoint, batch_numbers, has_head
+from lakehouse.checkpoint import Checkpoint, batch_numbers
 from lakehouse.errors import CheckpointError
-from lakehouse.lake import Lake, waiting_files
-from lakehouse.landed import check
+from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ndjson import landed_rows
 from lakehouse.schema import ARCHIVED
 from lakehouse.settings import Settings
+from lakehouse.sink_log import require_whole
 
 QUERY = "archive"
 
@@ -83,8 +83,7 @@ def recover_checkpoint(spark: SparkSession, lake: Lake) -> None:
     known: list[Arrival] = []
     for path in waiting_files(lake.landing):
         if path.name in times:
-            found = check(path)
-            known.append(Arrival(len(known) + 1, path.name, found.stamp, found.rows, arrived_at=times[path.name]))
+            known.append(Arrival(len(known) + 1, path.name, file_stamp(path) or "", 0, arrived_at=times[path.name]))
     log.warning(
         "the archive's checkpoint cannot be used: going on after batch %d of logs/, with %d landed files already in it: %s",
         last, len(known), reason,
@@ -111,21 +110,10 @@ def _damage(arrivals: Arrivals, last_in_sink: int) -> str | None:
 
 def _last_in_sink(logs: Path, arrivals: Arrivals) -> int:
     """The last batch that ``_spark_metadata`` has, or -1."""
-    metadata = logs / "_spark_metadata"
-    advice = (
-        f"restore it from a backup; without one, move {logs} and _checkpoints/archive and metrics away: what is still"
-        " landed is archived anew, merged/ and metrics/batch/ have everything"
-    )
-    batches = batch_numbers(metadata)
-    for batch in batches:
-        for path in (metadata / str(batch), metadata / f"{batch}.compact"):
-            if path.exists() and not has_head(path):
-                raise CheckpointError(f"{path}: empty or cut off; {advice}")
-    last = batches[-1] if batches else -1
     committed = Checkpoint(arrivals.checkpoint).committed()
-    if committed and committed[-1] > last:
-        raise CheckpointError(f"{metadata / str(committed[-1])}: missing; {advice}")
-    return last
+    require_whole(logs, committed[-1] if committed else -1)
+    batches = batch_numbers(logs / "_spark_metadata")
+    return batches[-1] if batches else -1
 
 
 def _write_checkpoint(arrivals: Arrivals, batch: int, *, seq: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 import time
 import uuid
@@ -24,7 +25,7 @@ from lakehouse.lake import METRICS, Lake
 from lakehouse.rules import accepted, checked, normalised
 from lakehouse.schema import ARCHIVED
 from lakehouse.settings import Settings
-from lakehouse.tables import FIGURES_HOURS, is_table, table_name, tidy, transaction_version
+from lakehouse.tables import FIGURES_HOURS, ready_for_writing, table_name, tidy, transaction_version
 
 QUERY = "metrics"
 APPLICATION_FILE = "application_id"
@@ -90,6 +91,7 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
 
             with ThreadPoolExecutor(len(METRICS)) as pool:
                 list(pool.map(write, METRICS))
+            os.sync()  # the checkpoint must not outlast a power cut without the tables
             if time.monotonic() - tidied_at >= TIDY_SECONDS:
                 tidied_at = time.monotonic()
                 for grain in METRICS:
@@ -108,10 +110,11 @@ def prepare(lake: Lake) -> str:
     fills the tables from ``logs/``. The id's file is written last; until then every start does the same again.
 
     :return: the application id of the query's transactions.
+    :raises TableError: a table is damaged; nothing is done.
     """
     checkpoint = lake.checkpoint(QUERY)
     id_file = checkpoint / APPLICATION_FILE
-    has_table = [is_table(lake.metrics("streaming", grain)) for grain in METRICS]  # all of them must be whole
+    has_table = ready_for_writing(*(lake.metrics("streaming", grain) for grain in METRICS))  # all of them must be whole
     reason: str | None
     if (checkpoint / "sources").is_dir():
         reason = f"{checkpoint} is from a release that read logs/ otherwise"

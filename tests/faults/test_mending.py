@@ -70,7 +70,7 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
             merge(settings, lambda: spark)
     commit = lake.merged / "_delta_log" / f"{latest_version(lake.merged):020}.json"
     commit.write_bytes(b"")
-    with pytest.raises(TableError, match="move it away and run again: what it held is still landed"):
+    with pytest.raises(TableError, match="move it away and run again: what it held and is still landed"):
         merge(settings, no_session)
     assert any("merged: the table cannot be read" in s for s in status(settings, datetime.now(UTC)).late)
     commit.unlink()
@@ -106,6 +106,75 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
     assert merge(settings, lambda: spark) == 0
     assert rows(spark, lake.delta, "*") == enriched
     assert merge(settings, no_session) == 0
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("table", ["merged", "quarantine"])
+def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
+    settings: Settings, lake: Lake, spark: SparkSession, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    land_json(lake.landing / "a.json", [landed("e1"), landed("e2", status=None)])
+    merge(settings, lambda: spark)
+    (lake.landing / "a.json").unlink()  # its rows are of an earlier day
+    merge(settings, no_session)
+    land_json(lake.landing / "b.json", [landed("e1"), landed("e3"), landed("e4", status=None)])
+    merge(settings, lambda: spark)
+    land_json(lake.landing / "c.json", [landed("e5"), landed("e5"), landed("e6", status=None)])
+    merge(settings, lambda: spark)
+    known = {t: rows(spark, lake.tables[t], "event_id", "landed_file") for t in ("merged", "delta", "quarantine")}
+    counted = Ledger(lake.ledger).totals()
+    path = lake.tables[table]
+    (path / "_delta_log" / f"{latest_version(path):020}.json").unlink()  # a bad disk took it
+    forget_logs(spark)
+    assert merge(settings, lambda: spark) == 2
+    assert f"the last commits of {table}/ are gone: 2 landed files are merged again" in caplog.text
+    assert {t: rows(spark, lake.tables[t], "event_id", "landed_file") for t in known} == known
+    assert Ledger(lake.ledger).totals() == counted
+    assert report(settings).identity.holds
+    assert merge(settings, no_session) == 0
+
+    # Once nothing of it is landed any more, it is missing, and that is said.
+    (lake.landing / "b.json").unlink()
+    (lake.landing / "c.json").unlink()
+    merge(settings, no_session)
+    (path / "_delta_log" / f"{latest_version(path):020}.json").unlink()
+    assert merge(settings, no_session) == 0
+    assert any(f"{table}/ has" in problem for problem in report(settings).identity.problems)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("table", ["merged", "delta"])
+def test_a_data_file_that_a_power_cut_left_empty_is_said_and_made_good(
+    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    land_json(lake.landing / "a.json", [landed("e1")])
+    merge(settings, lambda: spark)
+    land_json(lake.landing / "b.json", [landed("e2")])
+    before = set(lake.tables[table].rglob("*.parquet"))
+    with monkeypatch.context() as killed:
+        killed.setattr(Ledger, "record_files", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            merge(settings, lambda: spark)
+    (made,) = set(lake.tables[table].rglob("*.parquet")) - before
+    size = made.stat().st_size
+    empty(made)
+    with pytest.raises(
+        TableError, match=f"0 bytes of {size} are there of its data file {re.escape(made.parent.name)}"
+    ) as said:
+        merge(settings, no_session)
+    if table == "merged":
+        commit = lake.merged / "_delta_log" / f"{latest_version(lake.merged):020}.json"
+        assert str(said.value).startswith(f"{commit}: ")
+        assert "move it away and run again" in str(said.value)
+        commit.unlink()
+    else:
+        assert f"move {lake.delta} away: it is made anew from merged/ by: python -m cleaner merge" in str(said.value)
+        move_away(lake.delta)
+    forget_logs(spark)
+    assert merge(settings, lambda: spark) == 1
+    for name in ("merged", "delta"):
+        assert rows(spark, lake.tables[name], "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json")]
+    assert report(settings).identity.holds
 
 
 # The stream -----------------------------------------------------------------------------------------------------------

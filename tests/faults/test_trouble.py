@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cleaner.maintain import prune_archive
 from consumer.components.archive import _damage, _last_in_sink
 from consumer.components.metrics import require_whole
 from consumer.monitor import status
@@ -42,20 +43,30 @@ LINES = [f'192.0.2.{n % 250} - - [17/May/2015:10:05:03 +0000] "GET /{n * 7919} H
 
 def landed_paths(lake: Lake) -> list[str]:
     """The paths of all landed requests."""
-    return sorted(json.loads(line)["path"] for file in waiting_files(lake.landing) for line in file.open())
+    return sorted(landed_rows(lake)["path"])
+
+
+def landed_rows(lake: Lake) -> pl.DataFrame:
+    """Paths and ids of all landed requests."""
+    files = waiting_files(lake.landing)
+    read = [pl.read_ndjson(file) if file.suffix == ".json" else pl.read_parquet(file) for file in files]
+    return pl.concat(frame.select("path", "event_id") for frame in read)
 
 
 # A disk that is full, read-only or somebody else's --------------------------------------------------------------------
 
 
-def test_a_full_disk_is_said_and_once_there_is_space_everything_lands_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("file_format", "size"), [("json", "1m"), ("parquet", "64k")])
+def test_a_full_disk_is_said_and_once_there_is_space_everything_lands_once(
+    tmp_path: Path, file_format: str, size: str
+) -> None:
     (tmp_path / "a.log").write_text("\n".join(LINES) + "\n")
-    with small_disk(tmp_path / "disk", "1m") as disk:
+    with small_disk(tmp_path / "disk", size) as disk:
         lake = Lake(disk / "lake")
-        conf = settings_file(tmp_path, lake.root, "landing: {format: json, batch_rows: 1000}\n")
+        conf = settings_file(tmp_path, lake.root, f"landing: {{format: {file_format}, batch_rows: 1000}}\n")
         ingest = ("producer", "ingest", tmp_path / "a.log", "--conf", conf)
         code, said = run(*ingest)
-        full = "No space left on device (os error 28); free some space or see to its permissions"
+        full = f"No space left on device{' (os error 28)' * (file_format == 'json')}; free some space or see to its permissions"
         assert (code, last_line(said)) == (1, f"{lake.landing}: cannot write there: {full}")
         assert sorted(lake.landing.iterdir()) == waiting_files(lake.landing)  # none in half
         filler = fill(disk)
@@ -69,9 +80,9 @@ def test_a_full_disk_is_said_and_once_there_is_space_everything_lands_once(tmp_p
         remount(disk, "size=8m")
         assert run(*ingest)[0] == 0
         # What was landed before the disk was full is landed again, with the same ids: the merge knows it.
-        assert sorted(set(landed_paths(lake))) == sorted(f"/{n * 7919}" for n in range(3000))
-        ids = {json.loads(line)["event_id"] for file in waiting_files(lake.landing) for line in file.open()}
-        assert len(ids) == 3000
+        rows = landed_rows(lake)
+        assert set(rows["path"]) == {f"/{n * 7919}" for n in range(3000)}
+        assert rows["event_id"].n_unique() == 3000
 
 
 def test_a_lake_that_became_read_only_is_said_by_every_program_that_writes(tmp_path: Path) -> None:
@@ -136,6 +147,11 @@ def test_what_spark_says_comes_down_to_what_to_do(tmp_path: Path) -> None:
     assert str(gone).startswith(
         "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"
     )
+    delta_rs = OSError("Generic LocalFileSystem error\n \x1b[31m↳\x1b[0m No space left on device (os error 28)\n")
+    assert str(explained(delta_rs)) == (
+        f"delta-rs: No space left on device: free some space on that disk, or give it more; {GOES_ON}"
+    )
+    assert explained(OSError("a fault of ours")) is None
     assert explained(Py4JJavaError("a fault of ours")) is None
     assert explained(ValueError("No space left on device")) is None
 
@@ -164,7 +180,10 @@ def hurt(log: Path, fault: str) -> Path:
 
 WITHOUT_BACKUP = "without one, move merged/, quarantine/, delta/ and _ledger/ away and land the logs again"
 CUT_OFF, MISSING = "this commit of the table's log is empty or cut off", "this commit is missing from the table's log"
-AGAIN = "move it away and run again: what it held is still landed, and is merged again"
+AGAIN = (
+    "move it away and run again: what it held and is still landed is merged again. If consumer report then says that rows"
+    " are missing, only a backup of it has them"
+)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +306,12 @@ def damage(path: Path, content: str | None) -> None:
         path.unlink()
 
 
+def entry(lake: Lake, number: int) -> str:
+    """What Spark's file sink says of a batch, whose file it makes."""
+    (lake.logs / f"part-{number}.parquet").write_bytes(b"1234567")
+    return f'v1\n{{"path":"file://{lake.logs}/part-{number}.parquet","size":7,"action":"add"}}'
+
+
 @pytest.fixture
 def archive(lake: Lake) -> Arrivals:
     """An archive that has taken three files in as many batches, all of them in ``logs/``."""
@@ -295,7 +320,7 @@ def archive(lake: Lake) -> Arrivals:
         land_json(lake.landing / f"{number}.json", [landed(f"e{number}")])
         arrivals.admit(lake.landing, max_files=9)
         (lake.logs / "_spark_metadata").mkdir(parents=True, exist_ok=True)
-        (lake.logs / "_spark_metadata" / str(number)).write_text("v1\n{}\n")
+        (lake.logs / "_spark_metadata" / str(number)).write_text(entry(lake, number))
     spark_files(arrivals.checkpoint, 3, lambda number: {"seq": number + 1})
     return arrivals
 
@@ -330,7 +355,7 @@ def test_an_archives_checkpoint_that_would_skip_or_repeat_files_is_noticed(
 
 
 def test_an_archives_checkpoint_older_than_logs_is_noticed(lake: Lake, archive: Arrivals) -> None:
-    (lake.logs / "_spark_metadata" / "3").write_text("v1\n{}\n")
+    (lake.logs / "_spark_metadata" / "3").write_text(entry(lake, 3))
     assert (
         _damage(archive, _last_in_sink(lake.logs, archive)) == "it knows of batches up to 2 only, and logs/ has batch 3"
     )
@@ -338,16 +363,32 @@ def test_an_archives_checkpoint_older_than_logs_is_noticed(lake: Lake, archive: 
     assert _damage(archive, _last_in_sink(lake.logs, archive)) == "it is gone"
 
 
-@pytest.mark.parametrize(("content", "what"), [(None, "missing"), ("", "empty or cut off")])
-def test_a_damaged_list_of_the_archives_files_stops_the_stream_before_rows_vanish(
-    lake: Lake, archive: Arrivals, content: str | None, what: str
+@pytest.mark.parametrize(
+    ("file", "content", "what"),
+    [
+        ("_spark_metadata/2", None, "missing"),
+        ("_spark_metadata/1", None, "missing"),
+        ("_spark_metadata/0", None, "missing"),
+        ("_spark_metadata/2", "", "empty or cut off"),
+        ("_spark_metadata/1", 'v1\n{"path":"file:///part-1', "empty or cut off"),
+        ("_spark_metadata/1", "v1\n{}", "empty or cut off"),
+        ("_spark_metadata/1", "\0\0\0\0", "empty or cut off"),
+        ("part-1.parquet", None, "0 bytes of 7"),
+        ("part-2.parquet", "1234", "4 bytes of 7"),
+    ],
+)
+def test_a_damaged_list_of_the_archives_files_stops_stream_and_maintenance_before_rows_vanish(
+    lake: Lake, archive: Arrivals, file: str, content: str | None, what: str
 ) -> None:
-    path = lake.logs / "_spark_metadata" / "2"
-    path.unlink() if content is None else path.write_text(content)
-    with pytest.raises(
-        CheckpointError, match=rf"_spark_metadata/2: {what}; restore it from a backup; without one, move "
-    ):
+    assert _last_in_sink(lake.logs, archive) == 2
+    assert prune_archive(lake, datetime.now(UTC), 30) == 0
+    damage(lake.logs / file, content)
+    expected = rf"{file}: {what}; restore it from a backup; without one, move "
+    with pytest.raises(CheckpointError, match=expected):
         _last_in_sink(lake.logs, archive)
+    if file != "_spark_metadata/2" or content is not None:  # the archive's checkpoint knows that there was one
+        with pytest.raises(CheckpointError, match=expected):
+            prune_archive(lake, datetime.now(UTC), 30)
 
 
 @pytest.fixture

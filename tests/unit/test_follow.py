@@ -898,7 +898,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, method: str, *, call: int) -> Itera
 
 
 @pytest.mark.parametrize(
-    ("method", "call"), [*(("PlainFile.read", n) for n in range(1, 8)), *(("PlainFile.read_at", n) for n in range(1, 9))]
+    ("method", "call"),
+    [*(("PlainFile.read", n) for n in range(1, 8)), *(("PlainFile.read_at", n) for n in range(1, 9))],
 )
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_a_log_of_several_blocks_that_cannot_be_read_for_a_moment_loses_nothing(

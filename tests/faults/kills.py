@@ -35,7 +35,6 @@ def each_side(function: str, calls: int = 1) -> list[str]:
 POINTS = {
     "stream": [
         *each_side("lakehouse.arrivals:Arrivals.write"),
-        *each_side("consumer.components.archive:_write_checkpoint"),
         *each_side("consumer.components.landed_source:LandedStreamReader.latestOffset", 2),
         *each_side("consumer.components.landed_source:LandedStreamReader.partitions"),
         *each_side("consumer.components.landed_source:LandedStreamReader.read"),
@@ -66,6 +65,23 @@ POINTS = {
         *each_side("cleaner.maintain:retire_old_files"),
     ],
 }
+POINTS_OF_REPLAY = [
+    *each_side("cleaner.replay_rows:merge_passing"),
+    *each_side("cleaner.replay_rows:enrich_placed"),
+    *each_side("lakehouse.ledger:Ledger.note"),
+    *each_side("cleaner.replay_rows:remove"),
+    *each_side("lakehouse.ledger:Ledger.settle"),
+]
+# Those that each run of the long form must have been killed at.
+CORE = {
+    *each_side("cleaner.delta_lake:insert_new"),
+    *each_side("lakehouse.ledger:Ledger.record_files"),
+    *each_side("cleaner.retire:_remove"),
+    *each_side("consumer.components.metrics:add_figures", 3),
+    *each_side("consumer.batch:_replace", 3),
+}
+# How often a point is tried that no run comes by, each time with another wave.
+TRIES = 3
 # A program's first seconds are spent on starting: kills there teach little.
 QUIET_SHARE = 0.3
 FIRST_GUESS_SECONDS = 12.0
@@ -81,12 +97,22 @@ START_SECONDS = 120
 
 @dataclass
 class Tally:
-    """What was done so far, over all rounds: kills, how many of them at named points, rows compared."""
+    """What was done so far, over all rounds: kills, how many of them at named points, rows compared.
+
+    ``hit`` are the named points that a program was killed at, ``missed`` how often one ran to its end without coming by.
+    """
 
     kills: int = 0
     at_points: int = 0
     rounds: int = 0
     rows: int = 0
+    hit: list[str] = field(default_factory=list)
+    missed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def never_hit(self) -> list[str]:
+        """The points that no run came by."""
+        return sorted(set(self.missed) - set(self.hit))
 
 
 @dataclass
@@ -100,6 +126,14 @@ class Killer:
     durations: dict[str, float] = field(default_factory=dict)
     is_endless: bool = False
     """Whether the programs go on until they are killed: then one that does not come by its point is killed by time."""
+    later: list[tuple[str, str]] = field(default_factory=list)
+    """Points that a program did not come by, for want of work perhaps: they are tried again with other work."""
+
+    def try_again(self) -> None:
+        """Take up the points that were put off: there is new work. The first kills are theirs."""
+        for name, point in self.later:
+            self.points[name].append(point)
+        self.later.clear()
 
     def disturb(self, name: str, words: Sequence[str], kills: int) -> None:
         """Kill the program up to ``kills`` times."""
@@ -113,6 +147,12 @@ class Killer:
             if killed := self.programs.run(*words, kill_at=point, kill_after_seconds=seconds):
                 self.tally.kills += 1
                 self.tally.at_points += killed == "at the point"
+            if point and killed == "at the point":
+                self.tally.hit.append(point)
+            elif point:
+                self.tally.missed[point] = self.tally.missed.get(point, 0) + 1
+                if self.tally.missed[point] < TRIES:
+                    self.later.append((name, point))
 
     def finish(self, name: str, words: Sequence[str]) -> None:
         """Run the program to its end."""
@@ -151,6 +191,7 @@ def kill_jobs(
     for wave in known_waves(folder / "source", seed)[:waves]:
         wanted += kills // waves
         land(wave, killed.lake)
+        killer.try_again()
         while tally.kills < wanted:
             for name in random.sample(list(COMMANDS), len(COMMANDS)):
                 killer.disturb(name, COMMANDS[name], min(random.randint(1, 3), wanted - tally.kills))
@@ -160,10 +201,36 @@ def kill_jobs(
             killer.finish(name, COMMANDS[name])
         land(wave, compared.lake)
         undisturbed(compared)
+    killer.try_again()
+    return compare(killed, compared, tally)
+
+
+def compare(killed: Programs, compared: Programs, tally: Tally) -> list[str]:
+    """A line for each table of the first lake that is not what it is in the second."""
     expected, found = contents(compared.lake), contents(killed.lake)
     tally.rounds += 1
     tally.rows += sum(rows.total() for rows in expected.values())
     return differences(found, expected)
+
+
+def kill_replay(folder: Path, seed: int, tally: Tally, undisturbed: Callable[[Programs], None]) -> list[str]:
+    """One round with ``cleaner replay`` after a rule became milder, killed at each of its points; as ``kill_jobs``."""
+    killed, compared = Programs(folder / "killed"), Programs(folder / "undisturbed")
+    for wave in known_waves(folder / "source", seed):
+        land(wave, killed.lake)
+        land(wave, compared.lake)
+    for programs in (killed, compared):
+        undisturbed(programs)
+    required: dict[str, object] = {"required": ["event_id", "timestamp", "ip"]}
+    killed, compared = (Programs(programs.folder, rules=required) for programs in (killed, compared))
+    for point in POINTS_OF_REPLAY:
+        assert killed.run("cleaner", "replay", kill_at=point) == "at the point", f"{point}: {killed.told()}"
+        tally.kills += 1
+        tally.at_points += 1
+    for programs in (killed, compared):
+        programs.run("cleaner", "replay")
+        undisturbed(programs)
+    return compare(killed, compared, tally)
 
 
 def kill_shared_jobs(
@@ -175,6 +242,8 @@ def kill_shared_jobs(
     with running_stream(killed):
         for wave in known_waves(folder / "source", seed):
             wanted = tally.kills + kills // 2
+            land(wave, killed.lake)
+            assert not killed.starts_java(*COMMANDS["merge"]), "the job had a Spark of its own"
             while tally.kills < wanted:
                 land(wave, killed.lake)  # those taken already are replays
                 words = COMMANDS[random.choice(("merge", "merge", "batch"))]

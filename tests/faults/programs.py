@@ -39,6 +39,7 @@ class Programs:
     """
 
     def __init__(self, folder: Path, **groups: dict[str, object]) -> None:
+        self.folder = folder
         self.output = folder / "output.txt"
         self.conf = folder / "pipeline.yaml"
         paths = {"data_lake": str(folder / "data_lake"), "log": str(folder / "log")}
@@ -86,6 +87,16 @@ class Programs:
         assert code in (0, -signal.SIGKILL), f"{words} ended with {code}: {self.told()}"
         return "at the point" if code else None
 
+    def starts_java(self, *words: str) -> bool:
+        """Run a program to its end; whether it had a JVM of its own."""
+        program = self.start(*words)
+        has_java = False
+        while program.poll() is None:
+            has_java |= any(is_java(pid) for pid in in_session(program.pid))
+            time.sleep(0.05)
+        assert program.returncode == 0, f"{words} ended with {program.returncode}: {self.told()}"
+        return has_java
+
     def told(self) -> str:
         """The end of what the programs printed."""
         return self.output.read_text(errors="replace")[-4000:]
@@ -101,6 +112,14 @@ def kill(program: "subprocess.Popen[bytes]") -> None:
                 continue
         time.sleep(0.01)
         program.poll()
+
+
+def is_java(pid: int) -> bool:
+    """Whether that is a JVM."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "java\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def in_session(session: int) -> Sequence[int]:

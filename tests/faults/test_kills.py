@@ -14,7 +14,7 @@ import pytest
 from cleaner.merge import merge
 from consumer.batch import refresh
 from consumer.streaming import stream_once
-from tests.faults.kills import Tally, kill_jobs, kill_shared_jobs, shuffled_points
+from tests.faults.kills import CORE, POINTS_OF_REPLAY, Tally, kill_jobs, kill_replay, kill_shared_jobs, shuffled_points
 from tests.faults.producer_kills import kill_producers
 from tests.faults.programs import Programs
 
@@ -72,6 +72,18 @@ def test_jobs_that_are_killed_in_the_consumers_spark_leave_what_an_undisturbed_r
 
 @pytest.mark.long
 @pytest.mark.spark
+@pytest.mark.timeout(1200)
+def test_a_replay_that_is_killed_at_each_of_its_steps_leaves_what_an_undisturbed_one_leaves(
+    tmp_path: Path, undisturbed: Callable[[Programs], None]
+) -> None:
+    tally = Tally()
+    assert kill_replay(tmp_path, SEED, tally, undisturbed) == [], AGAIN
+    assert tally.kills == len(POINTS_OF_REPLAY)
+    log.info("replay: %d kills, %d rows compared", tally.kills, tally.rows)
+
+
+@pytest.mark.long
+@pytest.mark.spark
 @pytest.mark.timeout(3 * 3600)
 def test_hundreds_of_kills(
     tmp_path: Path, undisturbed: Callable[[Programs], None], pytestconfig: pytest.Config
@@ -101,5 +113,6 @@ def test_hundreds_of_kills(
             "%s: %d kills, %d of them at named points; %d rounds, %d rows compared, all as in an undisturbed run",
             name, tally.kills, tally.at_points, tally.rounds, tally.rows,
         )  # fmt: skip
-    log.info("%.0f minutes", known["seconds"] / 60)
+    log.info("%.0f minutes; points that no run came by: %s", known["seconds"] / 60, ", ".join(jobs.never_hit) or "none")
+    assert set(jobs.hit) >= CORE, f"{AGAIN}: no run came by {sorted(CORE - set(jobs.hit))}"
     cache.set(key, None)

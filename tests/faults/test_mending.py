@@ -385,13 +385,14 @@ def killed_when(
         [sys.executable, "-m", program, *words, "--conf", str(conf)], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    while process.poll() is None:
-        found = children(process.pid, victim)
-        if found and is_time():
-            for pid in found:
+    killed: list[int] = []
+    while process.poll() is None and not killed:
+        if is_time():
+            killed = children(process.pid, victim)
+            for pid in killed:
                 os.kill(pid, signal.SIGKILL)
-            break
         time.sleep(0.05)
+    assert killed, f"{words} ended before its {victim} could be killed"
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
 

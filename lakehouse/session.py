@@ -35,6 +35,8 @@ SQL_CONF = values(FIXED_SQL) | {
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
+    # No empty batch after each one to let go of old state: the next one with rows does it.
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     # Each compaction of logs/_spark_metadata/ writes all of it anew: not for every tenth batch.
     "spark.sql.streaming.fileSink.log.compactInterval": "100",
     # Memory outside the heap is bounded by the buffers of each partition, not by one cache for all: that one would hold the

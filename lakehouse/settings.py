@@ -125,8 +125,8 @@ class Merge(Group):
 class Stream(Group):
     """The streaming consumer."""
 
-    archive_trigger_seconds: Seconds = 2
-    metrics_trigger_seconds: Seconds = 2
+    archive_trigger_seconds: Seconds = 0.5
+    metrics_trigger_seconds: Seconds = 0.25
     max_files_per_batch: Positive = 20
     watermark_seconds: Seconds = 3600
     sketch_lg_k: Annotated[int, Field(ge=4, le=21)] = 12

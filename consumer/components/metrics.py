@@ -30,8 +30,9 @@ from lakehouse.tables import FIGURES_HOURS, ready_for_writing, table_name, tidy,
 QUERY = "metrics"
 APPLICATION_FILE = "application_id"
 TIDY_SECONDS = 600
-# What rules, identity and figures are made of, besides the columns that the settings require.
+# What rules, identity and figures are made of, besides the columns that the settings require; and the last two alone.
 COUNTED = {"event_id", "timestamp", "ip", "agent", "status", "bytes", "raw", "ingested_at", "archived_at"}
+KEPT = ("event_id", "timestamp", "archived_at", "event_date", "ip", "agent", "status", "bytes")
 
 log = logging.getLogger("consumer.metrics")
 
@@ -50,7 +51,7 @@ def archive(spark: SparkSession, settings: Settings) -> DataFrame:
 
 def requests(archived: DataFrame, settings: Settings) -> DataFrame:
     """The archive's valid requests, each event once: the rules are the cleaner's."""
-    valid = accepted(checked(normalised(archived), settings.rules))
+    valid = accepted(checked(normalised(archived), settings.rules)).select(*KEPT)
     return deduplicated(valid, settings.stream.watermark_seconds)
 
 

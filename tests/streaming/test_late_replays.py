@@ -27,7 +27,8 @@ def test_only_the_stream_counts_a_replay_that_comes_after_the_watermark(tmp_path
     arrivals = [
         ("a", [landed("e1"), landed("e2", timestamp=T0 + timedelta(days=1))]),
         ("b", [landed("e3")]),  # moves the stream's clock on
-        ("c", [landed("e1"), landed("e1")]),
+        ("c", [landed("e4")]),  # by which this batch forgets
+        ("d", [landed("e1"), landed("e1")]),
     ]
     for name, rows in arrivals:
         land_json(settings.lake.landing / f"{name}.json", rows)
@@ -40,7 +41,7 @@ def test_only_the_stream_counts_a_replay_that_comes_after_the_watermark(tmp_path
         day.day: (day.batch.requests, day.streaming.requests) for day in found.days if day.batch and day.streaming
     }
     assert counted == {
-        date(2024, 5, 17): (2, 3),
+        date(2024, 5, 17): (3, 4),
         date(2024, 5, 18): (1, 1),
     }
     assert [day.difference.requests for day in found.days if day.difference] == [1, 0]

@@ -46,8 +46,7 @@ e2e: $(READY) ## build the images and test the containers on a Docker engine, cr
 	$(PYTHON) -m pytest -m e2e tests/e2e
 
 bench: $(BENCH) ## measure the pipeline beside its peers: small sizes; FULL=1 the real ones, for hours; ROWS="merge idle" some rows
-	$(PYTHON) -m bench $(ROWS) $(if $(FULL),--full)
-	$(if $(FULL),$(PYTHON) -m bench page)
+	$(PYTHON) -m bench $(ROWS) $(if $(FULL),--full; status=$$?; $(PYTHON) -m bench page && exit $$status)
 
 $(BENCH): $(READY)
 	@$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[producer,spark,connect,dev,bench]'

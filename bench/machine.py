@@ -1,4 +1,4 @@
-"""What the measurements were taken on. I/O."""
+"""What the measurements were taken on, and of which commit. I/O."""
 
 import platform
 import re
@@ -9,12 +9,15 @@ from pathlib import Path
 
 import psutil
 
+from bench.process import ROOT
+
 PACKAGES = ("pyspark", "delta-spark", "deltalake", "polars", "duckdb", "pysail")
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores, memory, kernel, and the versions of what was measured."""
+    """The commit, processor, cores, memory, kernel, and the versions of what was measured."""
     found = {
+        "commit": _commit(),
         "processor": _processor(),
         "cores": str(psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
@@ -24,6 +27,16 @@ def machine() -> dict[str, str]:
         "GoAccess": _said("goaccess", "--version"),
     }
     return found | {package: _version(package) for package in PACKAGES}
+
+
+def _commit() -> str:
+    """The commit of the code, with a plus if something of it was changed."""
+    if shutil.which("git") is None:
+        return "unknown"
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    return done.stdout.strip() or "unknown"
 
 
 def _processor() -> str:

@@ -68,7 +68,7 @@ class Bench:
         try:
             run = subject.measured(folder)
         except PipelineError as error:  # said, and the other subjects go on
-            run = Run(0.0, 0.0, 0.0, void=" ".join(str(error).split())[-SHOWN_CHARACTERS:])
+            run = void(error)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         figures = "".join(f", {value:,.4g} {name}" for name, value in run.figures.items())
@@ -82,6 +82,11 @@ class Bench:
 def run_of(used: Usage, void: str | None = None, **figures: float) -> Run:
     """A run as the process used it."""
     return Run(used.wall_seconds, used.processor_seconds, used.peak_megabytes, figures, void)
+
+
+def void(error: PipelineError) -> Run:
+    """A run that failed, and why."""
+    return Run(0.0, 0.0, 0.0, void=" ".join(str(error).split())[-SHOWN_CHARACTERS:])
 
 
 def wrong(**checks: tuple[object, object]) -> str | None:

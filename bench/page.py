@@ -1,6 +1,6 @@
 """The page of the measurements: its table is made from the figures, between two markers; what stands outside is kept."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -35,29 +35,43 @@ def rendered(rows: Mapping[str, RowResult]) -> str:
 def _row(result: RowResult) -> str:
     row = ROWS[result.row]
     lines = [f"### {row.number}. {row.title}", "", f"Goal: {row.goal}.", "", HEAD.format(unit=row.unit)]
-    lines += [_case(case, _ours_of(result.cases, case), row.figure) for case in result.cases]
+    lines += [_case(case, result.cases, row.figure) for case in result.cases]
     lines += ["", f"{_taken(result)}."]
     lines += [f"\nNot measured: {peer}: {why}." for peer, why in result.skipped.items()]
     lines += [f"\nDoes not count: {void}." for void in result.voids]
     return "\n".join(lines) + "\n"
 
 
-def _case(case: Case, ours: Case | None, figure: str) -> str:
+def _case(case: Case, cases: Sequence[Case], figure: str) -> str:
     figures = [f"{_number(value)} {name}" for name in case.figures if (value := case.median(name)) is not None]
-    times = None if ours is None else ratio(case, ours, figure)
-    beside = "" if times is None else f"{times:.2f}"
     cells = [_spread(case, name) for name in ("wall_seconds", "processor_seconds")]
     peak = case.median("peak_megabytes")
-    shown = [case.subject, case.size, *cells, "" if peak is None else f"{peak:,.0f}", "; ".join(figures), beside]
+    shown = [
+        case.subject,
+        case.size,
+        *cells,
+        "" if peak is None else f"{peak:,.0f}",
+        "; ".join(figures),
+        _times(case, cases, figure),
+    ]
     return f"| {' | '.join(shown)} |"
 
 
-def _ours_of(cases: Iterable[Case], case: Case) -> Case | None:
-    """Our case of the same work, for a peer's: a word on how ("DuckDB, all days") must be the same too."""
+def _times(case: Case, cases: Sequence[Case], figure: str) -> str:
+    """How many times our figure a peer's is, in brackets that of our job in a JVM of its own."""
     if case.subject.startswith(OURS):
-        return None
+        return ""
     _, comma, how = case.subject.partition(", ")
-    return next((c for c in cases if c.subject == f"{OURS}{comma}{how}" and c.size == case.size), None)
+    ours = f"{OURS}{comma}{how}"
+    running, alone = (
+        next(
+            (times for c in cases if c.subject == name and c.size == case.size and (times := ratio(case, c, figure))),
+            None,
+        )
+        for name in (ours, f"{ours}, the consumer not running")
+    )
+    shown = [f"{running:.2f}"] if running else []
+    return " ".join([*shown, f"({alone:.2f})"] if alone else shown)
 
 
 def _spread(case: Case, figure: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
@@ -21,6 +20,8 @@ MEGABYTE = 1_000_000
 STOP_SECONDS = 150.0
 RUN_SECONDS = 3600.0
 TAIL_CHARACTERS = 2_000
+# Of what the watcher writes down.
+NOT_AS_IT_IS = ("samples", "largest_process_bytes", "was_left_running")
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,20 @@ class Usage:
     """What a command used.
 
     :param wall_seconds: from its start until it had ended itself.
-    :param all_seconds: until the last of its processes had ended.
     :param processor_seconds: of all its processes, user and system.
     :param peak_megabytes: the most that all its processes had together (PSS, sampled), or one of them by itself (RSS).
     """
 
     started_at: float
     wall_seconds: float
-    all_seconds: float
     processor_seconds: float
     peak_megabytes: float
     exit_code: int
-    was_left_running: bool
     samples: Sequence[Sample] = field(repr=False)
 
     def between(self, begin: float, end: float) -> Sequence[Sample]:
         """The samples of a span of time."""
         return [sample for sample in self.samples if begin <= sample.at < end]
-
-    def median_megabytes(self, begin: float, end: float) -> float:
-        """The usual memory in a span of time; 0 if it was not running then."""
-        found = [sample.megabytes for sample in self.between(begin, end)]
-        return median(found) if found else 0.0
 
     def processor_share(self, begin: float, end: float) -> float:
         """Cores that were busy on average in a span of time."""
@@ -79,14 +72,17 @@ class Program:
     ) -> None:
         self.command = [str(word) for word in command]
         self.log = log
+        self._seen: dict[int, float] = {}
         self._result = log.with_suffix(".usage.json")
         self._result.unlink(missing_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
+        # The settings are those of the lake, whatever the caller's are.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
         with log.open("ab") as output:
             # A session of its own: Ctrl-C is for the bench alone, which then ends its programs in order.
             self._watcher = subprocess.Popen(
                 [sys.executable, "-m", "bench.watcher", str(self._result), *self.command],
-                cwd=ROOT, env=os.environ | dict(environment or {}), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                cwd=ROOT, env=inherited | dict(environment or {}), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
 
@@ -111,7 +107,7 @@ class Program:
     def wait(self, seconds: float) -> Usage:
         """Wait for its end and say what it used.
 
-        :raises BenchError: it was not measured, or has not ended in so many seconds.
+        :raises BenchError: it was not measured, has not ended in so many seconds, or left processes behind.
         """
         try:
             self._watcher.wait(seconds)
@@ -122,7 +118,10 @@ class Program:
         except FileNotFoundError:
             raise BenchError(f"{self._shown} could not be measured: {self.told()}") from None
         self._result.unlink()
-        return usage(content)
+        used = usage(content)
+        if content["was_left_running"]:
+            raise BenchError(f"{self._shown} left processes behind that had to be killed: {self.told()}")
+        return used
 
     def stop(self, seconds: float = STOP_SECONDS) -> Usage:
         """End it by SIGTERM and say what it used."""
@@ -131,10 +130,11 @@ class Program:
         return self.wait(seconds)
 
     def processor_seconds(self) -> float:
-        """What all its processes have used so far."""
-        return sum(
-            sum(process.cpu_times()[:2]) for process in psutil.Process(self._watcher.pid).children(recursive=True)
-        )
+        """What all its processes have used so far, those too that were seen here before and have ended."""
+        for process in psutil.Process(self._watcher.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                self._seen[process.pid] = sum(process.cpu_times()[:2])
+        return sum(self._seen.values())
 
     def require_running(self) -> None:
         """See that it goes on.
@@ -170,6 +170,6 @@ def usage(content: Mapping[str, Any]) -> Usage:
     samples = [Sample(at, used / MEGABYTE, seconds) for at, used, seconds in content["samples"]]
     # What comes and goes between two looks, the kernel knows of each process by itself.
     largest = content["largest_process_bytes"] / MEGABYTE
-    plain = {name: value for name, value in content.items() if name not in ("samples", "largest_process_bytes")}
+    plain = {name: value for name, value in content.items() if name not in NOT_AS_IT_IS}
     peak = max([largest, *(sample.megabytes for sample in samples)])
     return Usage(**plain, peak_megabytes=peak, samples=samples)

@@ -1,6 +1,6 @@
 """Made-up requests in bulk: the same seed makes the same ones, and any part of them can be made without the others. Pure.
 
-Addresses, paths and agents fall with a power law, as they do on a real site. The simulator's events are richer; these are
+Visitors, paths and agents fall with a power law, as they do on a real site; a visitor has an address, and one agent or two. The simulator's events are richer; these are
 made a hundred times faster, and are all valid.
 """
 
@@ -17,7 +17,8 @@ Integers = npt.NDArray[np.int64]
 
 BLOCK_ROWS = 50_000
 VISITORS, PAGES, AGENTS, REFERERS = 40_000, 4_000, 400, 300
-IP_EXPONENT, PATH_EXPONENT, AGENT_EXPONENT, REFERER_EXPONENT = 0.8, 1.0, 0.9, 1.1
+VISITOR_EXPONENT, PATH_EXPONENT, AGENT_EXPONENT, REFERER_EXPONENT = 0.8, 1.0, 0.9, 1.1
+SECOND_AGENT_SHARE = 0.1
 IPV6_SHARE, QUERY_SHARE, REFERER_SHARE, USER_SHARE, NO_AGENT_SHARE = 0.12, 0.15, 0.45, 0.01, 0.005
 STATUSES, STATUS_SHARES = (200, 304, 301, 404, 206, 403, 500), (0.82, 0.08, 0.04, 0.04, 0.01, 0.005, 0.005)
 METHODS, METHOD_SHARES = ("GET", "POST", "HEAD"), (0.95, 0.04, 0.01)
@@ -44,12 +45,13 @@ CRAWLERS = (
 
 @dataclass(frozen=True)
 class Pools:
-    """What requests are drawn from, the popular ones first."""
+    """What requests are drawn from, the popular ones first. ``agents_of``: by visitor (``ips``) those that it has."""
 
     ips: pl.Series
     paths: pl.Series
     agents: pl.Series
     referers: pl.Series
+    agents_of: tuple[Integers, Integers]
 
 
 @cache
@@ -61,6 +63,7 @@ def pools() -> Pools:
         paths=pl.Series("path", _paths(rng)),
         agents=pl.Series("agent", _agents(rng)),
         referers=pl.Series("referer", [f"https://www.example.org/{_slug(rng)}/{_slug(rng)}" for _ in range(REFERERS)]),
+        agents_of=(_ranks(rng, AGENTS, AGENT_EXPONENT, VISITORS), _ranks(rng, AGENTS, AGENT_EXPONENT, VISITORS)),
     )
 
 
@@ -90,9 +93,12 @@ def _block(count: int, times: pl.Series, drawn: Pools, rng: np.random.Generator)
     statuses = pl.Series("status", STATUSES, dtype=pl.Int32).gather(_choice(rng, STATUS_SHARES, count))
     sizes = pl.Series("bytes", (MEDIAN_BYTES * np.exp(BYTES_SPREAD * rng.standard_normal(count))).astype(np.int64))
     numbers = pl.Series("query", rng.integers(1, 1000, count))
+    visitors = _ranks(rng, VISITORS, VISITOR_EXPONENT, count)
+    first, second = (agents[visitors] for agents in drawn.agents_of)
+    agents = np.where(rng.random(count) < SECOND_AGENT_SHARE, second, first)
     return pl.DataFrame({
         "timestamp": times,
-        "ip": drawn.ips.gather(_ranks(rng, VISITORS, IP_EXPONENT, count)),
+        "ip": drawn.ips.gather(visitors),
         "user": some(pl.Series("user", ["editor"]).new_from_index(0, count), USER_SHARE),
         "method": pl.Series(METHODS).gather(_choice(rng, METHOD_SHARES, count)),
         "path": drawn.paths.gather(_ranks(rng, PAGES, PATH_EXPONENT, count)),
@@ -101,7 +107,7 @@ def _block(count: int, times: pl.Series, drawn: Pools, rng: np.random.Generator)
         "status": statuses,
         "bytes": sizes.zip_with(statuses != 304, pl.Series([None], dtype=pl.Int64).new_from_index(0, count)),
         "referer": some(drawn.referers.gather(_ranks(rng, REFERERS, REFERER_EXPONENT, count)), REFERER_SHARE),
-        "agent": some(drawn.agents.gather(_ranks(rng, AGENTS, AGENT_EXPONENT, count)), 1 - NO_AGENT_SHARE),
+        "agent": some(drawn.agents.gather(agents), 1 - NO_AGENT_SHARE),
     })  # fmt: skip
 
 

@@ -34,6 +34,8 @@ class Watcher:
         self.command = command
         self.samples: list[tuple[float, int, float]] = []
         self.reaped_seconds = 0.0
+        self.unreaped: dict[int, float] = {}
+        """Processor seconds of those whose parent lets the kernel forget them (Spark's Python workers), as last seen."""
         self.largest_process = 0
         self.stop_by: float | None = None
         self.known: set[int] = set()
@@ -64,8 +66,8 @@ class Watcher:
             else:
                 time.sleep(pause)
         return {
-            "started_at": started_at, "wall_seconds": wall_seconds, "all_seconds": time.monotonic() - started,
-            "processor_seconds": self.reaped_seconds, "largest_process_bytes": self.largest_process,
+            "started_at": started_at, "wall_seconds": wall_seconds,
+            "processor_seconds": self.reaped_seconds + sum(self.unreaped.values()), "largest_process_bytes": self.largest_process,
             "exit_code": exit_code, "was_left_running": was_left, "samples": self.samples,
         }  # fmt: skip
 
@@ -84,6 +86,7 @@ class Watcher:
                 return code
             if pid == 0:
                 return code
+            self.unreaped.pop(pid, None)
             self.reaped_seconds += usage.ru_utime + usage.ru_stime
             self.largest_process = max(self.largest_process, usage.ru_maxrss * 1024)
             if pid == self.child.pid:
@@ -111,13 +114,28 @@ class Watcher:
         for process in psutil.Process().children(recursive=True):
             try:
                 with process.oneshot():
-                    seconds += sum(process.cpu_times()[:4])  # its collected children's too
+                    used_seconds = sum(process.cpu_times()[:4])  # its collected children's too
+                    if ignores_children(process.ppid()):
+                        self.unreaped[process.pid] = used_seconds
+                    else:
+                        self.unreaped.pop(process.pid, None)  # an orphan: it comes to us
+                        seconds += used_seconds
                     used += proportional_bytes(process) if process.pid in self.known else 0
             except psutil.Error:  # it has just ended
                 continue
             pids.add(process.pid)
         self.known = pids
-        self.samples.append((time.time(), used, round(seconds, 2)))
+        self.samples.append((time.time(), used, round(seconds + sum(self.unreaped.values()), 2)))
+
+
+def ignores_children(pid: int) -> bool:
+    """Whether a process lets the kernel reap its children: then their processor time comes to nobody."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(ignored, 16) >> (signal.SIGCHLD - 1) & 1)
 
 
 def proportional_bytes(process: psutil.Process) -> int:

@@ -1,4 +1,4 @@
-"""The obvious Spark script: read all that has landed, clean it, drop duplicates of everything, write everything.
+"""The obvious Spark script: read all that has landed, clean it, drop duplicates, append what history does not have.
 
 It keeps what most such scripts do: a fresh session with Spark's defaults each minute, no thought of what history holds.
 Two lines are kinder than a bare ``dropna().dropDuplicates()`` and ``append``: only the columns that every request has are
@@ -30,8 +30,9 @@ def main() -> None:
     named = landed.withColumns({"event_date": F.to_date("timestamp"), "landed_file": F.input_file_name()})
     clean = named.dropna(subset=REQUIRED).select(*MERGED.names)
     merged = spark.read.format("delta").load(str(lake / "merged"))
-    unique = merged.unionByName(clean).dropDuplicates(["event_id", "timestamp"])
-    unique.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(str(lake / "merged"))
+    identity = ["event_id", "timestamp"]
+    new = clean.dropDuplicates(identity).join(merged, on=identity, how="left_anti")
+    new.write.format("delta").mode("append").save(str(lake / "merged"))
     spark.stop()
 
 

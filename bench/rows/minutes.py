@@ -8,12 +8,13 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.lakes import BenchLake, copy
-from bench.measure import Bench, wait_until
+from bench.measure import Bench, void, wait_until
 from bench.process import Program, Usage
 from bench.programs import pipeline, start
 from bench.results import Run
 from bench.rows.history import land_minute
 from bench.streams import counted_rows
+from lakehouse.errors import PipelineError
 
 START_SECONDS = 180
 STREAMED_SECONDS = 120
@@ -48,21 +49,33 @@ def running_minutes(
     :param history: a lake, which is copied.
     :param wrong: why the lake is not as it must be with so many new rows; ``None`` if it is.
     """  # fmt: skip
-    warm = bench.pick(3, 10)
-    runs, new = [], 0
-    with running(bench.folder / "running", history) as (lake, consumer):
-        for number in range(warm + bench.runs):
-            landed = land_minute(lake, number=number, is_late=is_late)
-            new += landed.new
-            due = new + landed.old
-            wait_until(lambda due=due: counted_rows(lake) >= due, STREAMED_SECONDS, "a minute's rows in the stream")  # type: ignore[misc]
-            for job in others:
-                job(lake)
-            run = _measured(lake, consumer, measured)
-            if number >= warm:
-                runs.append(Run(*run, void=wrong(lake, new)))
-                bench.say(f"{history.folder.name}, minute {number}: {run[0]:.2f} s, {run[1]:.2f} core-seconds")
+    warm = bench.pick(1, 10)
+    runs: list[Run] = []
+    new = 0
+    try:
+        with running(bench.folder / "running", history) as (lake, consumer):
+            for number in range(warm + bench.runs):
+                landed = land_minute(lake, number=number, is_late=is_late)
+                new += landed.new
+                _wait_until_streamed(lake, consumer, new + landed.old)
+                for job in others:
+                    job(lake)
+                run = _measured(lake, consumer, measured)
+                if number >= warm:
+                    runs.append(Run(*run, void=wrong(lake, new)))
+                    bench.say(f"{history.folder.name}, minute {number}: {run[0]:.2f} s, {run[1]:.2f} core-seconds")
+    except PipelineError as error:  # said, and the other subjects go on
+        runs.append(void(error))
+        bench.say(f"{history.folder.name}: VOID: {runs[-1].void}")
     return runs
+
+
+def _wait_until_streamed(lake: BenchLake, consumer: Program, rows: int) -> None:
+    def is_done() -> bool:
+        consumer.require_running()
+        return counted_rows(lake) >= rows
+
+    wait_until(is_done, STREAMED_SECONDS, "a minute's rows in the stream")
 
 
 @contextmanager

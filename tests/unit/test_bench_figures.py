@@ -68,7 +68,7 @@ def test_what_is_not_as_it_must_be_is_said() -> None:
 
 
 def usage(*samples: Sample) -> Usage:
-    return Usage(0, 10, 10, 1, 0, 0, False, samples)
+    return Usage(0, 10, 1, 0, 0, samples)
 
 
 def test_programs_are_added_up_as_each_was_last_seen() -> None:
@@ -83,4 +83,3 @@ def test_the_processor_share_is_that_of_the_span() -> None:
     used = usage(Sample(0, 1, 5), Sample(10, 1, 6), Sample(20, 1, 21), Sample(30, 1, 99))
     assert used.processor_share(10, 30) == 1.5
     assert used.processor_share(31, 40) == 0
-    assert used.median_megabytes(0, 30) == 1

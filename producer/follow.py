@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -56,10 +56,25 @@ OPEN_LINE_SECONDS = 600.0
 # A log that was rotated away, or has not changed for so long, is closed. A change wakes the latter up again.
 ROTATED_SECONDS = 600.0
 ASLEEP_SECONDS = 3600.0
-# How long to wait before what could not be read is tried again.
-RETRY_SECONDS = 60.0
+# How long to wait before what could not be read is tried again: each time twice as long, up to an hour. What is read before
+# the fault is landed each time.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 60.0, 3600.0
 # The clock of modification times may lag behind ours.
 CLOCK_SLACK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """When to try again what failed, on the monotonic clock, and how long a wait that was."""
+
+    at: float
+    pause: float
+
+    @classmethod
+    def after(cls, earlier: "Retry | None", now: float) -> "Retry":
+        """After another failure."""
+        pause = RETRY_SECONDS if earlier is None else min(2 * earlier.pause, LONGEST_RETRY_SECONDS)
+        return cls(now + pause, pause)
 
 
 class Follower:
@@ -91,8 +106,8 @@ class Follower:
         self._tails: dict[Path, Tail] = {}
         self._rotated: list[Tail] = []
         self._asleep: dict[Path, Signature] = {}
-        self._refused: dict[Path, tuple[Signature, float]] = {}
-        self._unsearched: dict[Path, tuple[float, float]] = {}
+        self._refused: dict[Path, tuple[Signature, Retry]] = {}
+        self._unsearched: dict[Path, tuple[float, Retry]] = {}
         """Paths whose rotated logs could not all be looked at: since when they count, and when to look again."""
         self._missing: set[Path] = set()
         self._empty: set[str] = set()
@@ -128,7 +143,7 @@ class Follower:
         statuses, missing = self._statuses()
         self._notice_renames(statuses)
         in_motion = were_missing | self._missing | {tail.path for tail in self._rotated}
-        again = [path for path, (_, retry_at) in self._unsearched.items() if self._clock() >= retry_at]
+        again = [path for path, (_, retry) in self._unsearched.items() if self._clock() >= retry.at]
         in_changed_folders = self._in_changed_folders(self._named if self._looked_at is None else in_motion)
         for path in dict.fromkeys((*in_changed_folders, *again)):
             self._read_rotated(path, None, statuses, pool)
@@ -248,15 +263,21 @@ class Follower:
             self._save()
 
     def _is_wanted(self, path: Path, status: os.stat_result) -> bool:
-        signature, refused_at = self._refused.get(path, (None, 0.0))
-        is_refused = signature == signature_of(status) and self._clock() - refused_at < RETRY_SECONDS
+        retry = self._retry(path, status)
+        is_refused = retry is not None and self._clock() < retry.at
         return not is_refused and self._asleep.get(path) != signature_of(status)
+
+    def _retry(self, path: Path, status: os.stat_result) -> Retry | None:
+        """When to try this very file again, if it was refused."""
+        signature, retry = self._refused.get(path, (None, None))
+        return retry if signature == signature_of(status) else None
 
     def _refuse(self, path: Path, status: os.stat_result, why: str) -> None:
         """Try again when the file has changed, or in a while: permissions may change, and the number of open files."""
-        if self._refused.get(path, (None,))[0] != signature_of(status):
+        earlier = self._retry(path, status)
+        if earlier is None:
             log.error("%s", why)
-        self._refused[path] = signature_of(status), self._clock()
+        self._refused[path] = signature_of(status), Retry.after(earlier, self._clock())
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
         """Begin with the log at ``path``; false if it is a compressed one, which is landed here or, if fresh, later.
@@ -446,7 +467,8 @@ class Follower:
         :return: whether that log was found. What is followed anyway is left out.
         """
         since = self._looked_at if self._looked_at is not None else self._complete_before.get(str(path), math.inf)
-        since = min(since, self._unsearched.get(path, (math.inf, 0))[0])
+        if path in self._unsearched:
+            since = min(since, self._unsearched[path][0])
         if self._polled_at < since < math.inf:
             since = -math.inf  # the clock was set back: that time says nothing of what was written since
         is_found, failures = False, []
@@ -481,10 +503,11 @@ class Follower:
         if not failures:
             self._unsearched.pop(path, None)
             return
-        if path not in self._unsearched:
+        _, earlier = self._unsearched.get(path, (None, None))
+        if earlier is None:
             for failure in failures:
                 log.warning("%s (looking for lines of a log that was rotated)", failure)
-        self._unsearched[path] = since, self._clock() + RETRY_SECONDS
+        self._unsearched[path] = since, Retry.after(earlier, self._clock())
 
     def _finish_if_searched(self, path: Path, place: Place) -> None:
         """Look no longer for the log of ``place`` once its lines are published, if all was looked at."""
@@ -624,7 +647,7 @@ def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, 
 
 
 def _unreadable(path: Path, error: OSError) -> str:
-    return f"{source_text(path)}: cannot be read: {error.strerror}; trying again every {RETRY_SECONDS:.0f} seconds"
+    return f"{source_text(path)}: cannot be read: {error.strerror}; it is tried again"
 
 
 def _check_followable(path: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,14 @@ from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
 from lakehouse.settings import Ingest
 from producer.blocks import GzipFile, PlainFile, open_file
-from producer.follow import ASLEEP_SECONDS, OPEN_LINE_SECONDS, RETRY_SECONDS, ROTATED_SECONDS, Follower
+from producer.follow import (
+    ASLEEP_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    OPEN_LINE_SECONDS,
+    RETRY_SECONDS,
+    ROTATED_SECONDS,
+    Follower,
+)
 from producer.identity import event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import Lander
 from producer.tail import rotated_names
@@ -912,7 +920,7 @@ def test_a_log_of_several_blocks_that_cannot_be_read_for_a_moment_loses_nothing(
     with failing(monkeypatch, method, call=call) as calls:
         logs.settle()
     assert calls[0] >= call, "there was no such call"
-    assert "access.log: cannot be read: Input/output error; trying again every 60 seconds" in caplog.text
+    assert "access.log: cannot be read: Input/output error; it is tried again" in caplog.text
     if is_restarted:
         logs.restart()
     logs.poll(after_seconds=RETRY_SECONDS)
@@ -956,7 +964,7 @@ def test_a_compressed_log_that_cannot_be_read_for_a_moment_is_landed_later(
     with failing(monkeypatch, method, call=call) as calls:
         logs.settle()
     assert calls[0] >= call, "there was no such call"
-    assert "a.log.gz: cannot be read: Input/output error; trying again every 60 seconds" in caplog.text
+    assert "a.log.gz: cannot be read: Input/output error; it is tried again" in caplog.text
     logs.poll(after_seconds=RETRY_SECONDS)
     logs.settle()
     assert set(logs.ids()) == set(ids_of(content))
@@ -991,6 +999,28 @@ def test_a_rotated_log_that_cannot_be_looked_at_for_a_moment_is_found_later(
     logs.poll(after_seconds=RETRY_SECONDS)
     logs.settle()
     assert Counter(logs.landed()) == Counter([*numbered(1, 4), *numbered(11, 12)])
+
+
+def test_a_compressed_log_that_stays_unreadable_is_tried_ever_more_rarely(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.write("a.log.gz", gzip.compress(lines(1, 3)))
+    logs.start(logs.folder)
+    tries = list[float]()
+
+    def fail(_self: GzipFile, _size: int) -> bytes:
+        tries.append(logs.seconds)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GzipFile, "read", fail)
+        for _ in range(18 * 60):
+            logs.poll(after_seconds=10)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600]
+    logs.poll(after_seconds=LONGEST_RETRY_SECONDS)
+    logs.settle()
+    assert logs.landed() == numbered(1, 3)
 
 
 def broken(*_: object) -> bytes:

@@ -1,5 +1,6 @@
 """A lake with a year of history, as the merge and a night's maintenance leave it. I/O; no JVM."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -44,6 +45,16 @@ def with_history(folder: Path, rows: int, *, span: timedelta = YEAR, commit: tim
         ledger.record_files(run, [FileFigures(HISTORY_FILE, HISTORY_FILE, rows, rows, 0, 0)])
         ledger.retire([HISTORY_FILE])
     return lake
+
+
+def add_commits(table: Path, commits: int) -> None:
+    """Add commits that change nothing to a table's log, with the last of its checkpoints after them."""
+    log = table / "_delta_log"
+    version = DeltaTable(str(table)).version()
+    info = json.dumps({"commitInfo": {"timestamp": int(NOON.timestamp() * 1000), "operation": "MERGE"}})
+    for number in range(version + 1, version + commits + 1):
+        (log / f"{number:020}.json").write_text(info + "\n", encoding="utf-8")
+    DeltaTable(str(table)).create_checkpoint()
 
 
 def _pieces(rows: int, span: timedelta, commit: timedelta) -> Iterator[pl.DataFrame]:

@@ -1,27 +1,22 @@
 """Row 6: a stream that starts with millions of landed rows before it, and ends when all are counted; and a merge of them."""
 
-import os
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 
 from bench.figures import exact, wrong_figures
-from bench.lakes import BenchLake, new_lake
-from bench.landed import NOON, requests
+from bench.lakes import BenchLake
 from bench.measure import Bench, Subject, run_of
 from bench.process import Usage
 from bench.programs import peer, pipeline
 from bench.results import OURS, Case, Run
+from bench.rows.backlog import backlog, landed_files
 from bench.rows.history import BOTH, wrong_tables
 from bench.rows.latency import PLAIN
 from bench.rows.minutes import merge
 from bench.streams import first_offsets_at, streamed_figures
-
-SEED = 11
-SPAN = timedelta(days=1)
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
@@ -34,7 +29,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
 
 def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:
     def measured(folder: Path) -> Run:
-        lake = _backlog(bench, folder / "lake", rows)
+        lake = backlog(bench, folder / "lake", rows)
         used = streamed(lake)
         logs = lake.settings.lake.logs
         stored = {"bytes/row in logs/": _stored(logs) / rows} if logs.exists() else {}
@@ -47,7 +42,7 @@ def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake],
 
 def _merge_subject(bench: Bench, rows: int) -> Subject:
     def measured(folder: Path) -> Run:
-        lake = _backlog(bench, folder / "lake", rows)
+        lake = backlog(bench, folder / "lake", rows)
         used = merge(lake)
         figures = {"rows/s": rows / used.wall_seconds}
         figures |= {f"bytes/row in {name}/": _stored(lake.data / name) / rows for name in BOTH}
@@ -56,33 +51,12 @@ def _merge_subject(bench: Bench, rows: int) -> Subject:
     return Subject(f"{OURS}, cleaner merge", f"{rows:,} landed rows", measured)
 
 
-def _backlog(bench: Bench, folder: Path, rows: int) -> BenchLake:
-    """A new lake in which so many rows have landed."""
-    lake = new_lake(folder)
-    landing = lake.settings.lake.landing
-    landing.mkdir(parents=True)
-    for file in _landed(bench, rows):
-        os.link(file, landing / file.name)
-    return lake
-
-
 def _stored(folder: Path) -> int:
     """Bytes of data files. Nothing has been rewritten yet, so all of them are in use."""
     return sum(path.stat().st_size for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts)
 
 
-def _landed(bench: Bench, rows: int) -> list[Path]:
-    """Landed files with so many rows, made once."""
-    lake = BenchLake(bench.made / f"landed-{rows}")
-    if not lake.data.exists():
-        bench.say(f"landing {rows:,} rows")
-        new_lake(lake.folder)
-        for block in requests(rows, NOON - SPAN, NOON, seed=SEED):
-            lake.land(block)
-    return sorted(lake.settings.lake.landing.glob("*.parquet"))
-
-
 @cache
 def _due(bench: Bench, rows: int) -> dict[str, pl.DataFrame]:
-    landed = pl.scan_parquet(_landed(bench, rows))
+    landed = pl.scan_parquet(landed_files(bench, rows))
     return exact(landed.with_columns(event_date=pl.col("timestamp").dt.date()))

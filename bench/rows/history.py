@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.history import DAY, with_history
+from bench.history import DAY, add_commits, with_history
 from bench.lakes import BenchLake, copy, moved
 from bench.landed import NOON, Minute, minute
 from bench.measure import Bench, wrong
@@ -52,6 +52,18 @@ def with_minute(bench: Bench, lake: BenchLake) -> BenchLake:
         return copied
 
     return _kept(bench, f"{lake.folder.name}-minute", made)
+
+
+def with_commits(bench: Bench, lake: BenchLake, commits: int) -> BenchLake:
+    """The same, with so many commits more in the logs of its tables, which changed nothing."""
+
+    def made(folder: Path) -> BenchLake:
+        copied = copy(lake, folder)
+        for name in BOTH:
+            add_commits(copied.data / name, commits)
+        return copied
+
+    return _kept(bench, f"{lake.folder.name}-commits", made)
 
 
 def land_minute(lake: BenchLake, *, number: int = 0, is_late: bool = False) -> Minute:

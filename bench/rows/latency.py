@@ -10,31 +10,58 @@ from bench.measure import Bench, Subject, wait_until, wrong
 from bench.process import Program
 from bench.programs import pipeline, start, start_peer
 from bench.results import OURS, Case, Run
+from bench.rows.backlog import backlog
 from bench.streams import counted, counted_rows, landed, landed_rows
 
 RATE = 1000
-# The first batches compile: some events go ahead of the ones that count.
-WARM_UP_SECONDS = 5
-VISIBLE_SECONDS = 300
+VISIBLE_SECONDS = 600
 PLAIN = "three plain queries"
 # The plain queries know no duplicates and no rules, so that both count the same rows.
 PLAIN_EVENTS = ("--duplicates", "0", "--nulls", "0", "--malformed", "0")
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
-    """Both, one after the other, each on a machine of its own so to speak: no merge runs beside them."""
-    seconds = bench.pick(40, 300)
-    ours = _subject(OURS, seconds, lambda lake: start(lake, "stream", "consumer", "stream"))
-    plain = _subject(PLAIN, seconds, lambda lake: start_peer("plain_stream", lake))
-    return bench.take_turns([ours, plain], bench.pick(1, bench.runs)), {}
+    """Both, one after the other, each on a machine of its own so to speak: no merge runs beside them.
+
+    In the full form ours also with as many requests remembered as an hour at this rate leaves.
+    """
+    # The first batches compile: some events go ahead of the ones that count.
+    warm_up, seconds = bench.pick(10, 60), bench.pick(20, 300)
+
+    def ours(lake: BenchLake) -> Program:
+        return start(lake, "stream", "consumer", "stream")
+
+    subjects = [
+        _subject(OURS, warm_up, seconds, ours, _nothing_landed),
+        _subject(PLAIN, warm_up, seconds, lambda lake: start_peer("plain_stream", lake), _nothing_landed),
+    ]
+    if bench.is_full:
+        remembered = RATE * 3600
+        name = f"{OURS}, {remembered:,} requests remembered"
+        subjects.append(_subject(name, warm_up, 120, ours, lambda folder: backlog(bench, folder, remembered)))
+    return bench.take_turns(subjects, bench.pick(1, bench.runs)), {}
 
 
-def _subject(name: str, seconds: int, started: Callable[[BenchLake], Program]) -> Subject:
+def _nothing_landed(folder: Path) -> BenchLake:
+    lake = new_lake(folder)
+    lake.settings.lake.landing.mkdir(parents=True)
+    return lake
+
+
+def _subject(
+    name: str, warm_up: int, seconds: int, started: Callable[[BenchLake], Program], made: Callable[[Path], BenchLake]
+) -> Subject:
+    """Somebody's stream of events at the rate.
+
+    :param warm_up: seconds of events that go before those that count.
+    :param made: a lake in a folder, with what is to be streamed before these.
+    """
+
     def measured(folder: Path) -> Run:
-        lake = new_lake(folder / "lake")
-        lake.settings.lake.landing.mkdir(parents=True)
+        lake = made(folder / "lake")
         with started(lake) as consumer:
-            _simulate(lake, WARM_UP_SECONDS)
+            _wait(lake, consumer)
+            _simulate(lake, warm_up)
             _wait(lake, consumer)
             begin = time.time()
             _simulate(lake, seconds)

@@ -14,12 +14,14 @@ from bench.results import OURS, Case, Run
 from lakehouse.ledger import Ledger
 
 START_SECONDS = 180
+# What is under way when the load ends: a batch, a job.
+SETTLE_SECONDS = 30
 RATE = "1000"
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Producer, consumer and cleaner's schedule, as ``make run`` has them."""
-    rest, load = bench.pick(15, 120), bench.pick(75, 300)
+    rest, load = bench.pick(5, 120), bench.pick(60, 300)
     return bench.take_turns([_subject(rest, load)], bench.pick(1, bench.runs)), {}
 
 
@@ -35,17 +37,23 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
             producer = programs.enter_context(start(lake, "simulate", "producer", "simulate", "--rate", RATE))
             loaded = time.time(), time.time() + load_seconds
             time.sleep(load_seconds)
-            used = {"producer": producer.stop(), "cleaner": cleaner.stop(), "consumer": consumer.stop()}
+            used = {"producer": producer.stop()}
+            afterwards = time.time() + SETTLE_SECONDS, time.time() + SETTLE_SECONDS + rest_seconds
+            time.sleep(SETTLE_SECONDS + rest_seconds)
+            used |= {"cleaner": cleaner.stop(), "consumer": consumer.stop()}
         figures: dict[str, float] = {}
-        for name, (begin, end) in {"at rest": at_rest, "under load": loaded}.items():
+        for name, (begin, end) in {"at first": at_rest, "under load": loaded, "afterwards": afterwards}.items():
             for program, usage in used.items():
                 figures[f"MB {program} {name}"] = peak(usage, begin, end)
             figures[f"MB together {name}"] = together(used, begin, end)
             figures[f"busy cores {name}"] = sum(usage.processor_share(begin, end) for usage in used.values())
         seconds = sum(usage.processor_seconds for usage in used.values())
-        return Run(rest_seconds + load_seconds, seconds, max(figures["MB together at rest"], figures["MB together under load"]), figures, _unaccounted(lake))  # fmt: skip
+        most = max(megabytes for name, megabytes in figures.items() if name.startswith("MB together"))
+        return Run(2 * rest_seconds + load_seconds, seconds, most, figures, _unaccounted(lake))
 
-    return Subject(OURS, f"{rest_seconds} s at rest, {load_seconds} s at {RATE} events/s", measured)
+    return Subject(
+        OURS, f"{rest_seconds} s at rest, {load_seconds} s at {RATE} events/s, {rest_seconds} s at rest", measured
+    )
 
 
 def peak(usage: Usage, begin: float, end: float) -> float:

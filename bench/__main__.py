@@ -38,7 +38,9 @@ def run(
     is_full: Annotated[
         bool, typer.Option("--full", help="The real sizes, which take hours. Otherwise small ones.")
     ] = False,
-    runs: Annotated[int, typer.Option(min=1, help="Of each subject (streams run once in the small form).")] = 3,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Of each subject; by default 3, in the small form 1.", show_default=False)
+    ] = None,
     folder: Annotated[
         Path, typer.Option(metavar="DIR", help="Lakes and logs are made in a folder in it, which goes at the end.")
     ] = WORK,
@@ -65,7 +67,7 @@ def run(
         signal.signal(signal.SIGTERM, _interrupt)
         with own_folder(folder, FULL_BYTES if is_full else QUICK_BYTES) as own:
             for name in (name for name in ROWS if name in wanted):
-                write_results(results, [_measured(name, own, is_full=is_full, runs=runs)])
+                write_results(results, [_measured(name, own, is_full=is_full, runs=runs or (3 if is_full else 1))])
         measured = {name: row for name, row in read_results(results).items() if name in wanted}
         _show(measured)
     if any(row.voids for row in measured.values()):

@@ -19,7 +19,7 @@ from lakehouse.lake import METRICS
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The refresh of the day that a minute's data changed, all days, and DuckDB's all days."""
-    rows = bench.pick(MILLION, 10 * MILLION)
+    rows = bench.pick(MILLION // 10, 10 * MILLION)
     whole = history(bench, rows)
     minute = with_minute(bench, whole)
     size = shown(rows)

@@ -24,7 +24,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     rows = bench.pick(500_000, 5_000_000)
     ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
     plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
-    return bench.take_turns([ours, plain, _merge_subject(bench, rows)], bench.pick(1, bench.runs)), {}
+    return bench.take_turns([ours, plain, _merge_subject(bench, rows)]), {}
 
 
 def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:

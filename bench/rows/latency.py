@@ -39,7 +39,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
         remembered = RATE * 3600
         name = f"{OURS}, {remembered:,} requests remembered"
         subjects.append(_subject(name, warm_up, 120, ours, lambda folder: backlog(bench, folder, remembered)))
-    return bench.take_turns(subjects, bench.pick(1, bench.runs)), {}
+    return bench.take_turns(subjects), {}
 
 
 def _nothing_landed(folder: Path) -> BenchLake:

@@ -22,7 +22,7 @@ RATE = "1000"
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Producer, consumer and cleaner's schedule, as ``make run`` has them."""
     rest, load = bench.pick(5, 120), bench.pick(60, 300)
-    return bench.take_turns([_subject(rest, load)], bench.pick(1, bench.runs)), {}
+    return bench.take_turns([_subject(rest, load)]), {}
 
 
 def _subject(rest_seconds: int, load_seconds: int) -> Subject:

@@ -16,7 +16,7 @@ SEED_SCRIPT = "a plain Spark script"
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """The minute into one size of history; the plain script also into a tenth of it, to see its cost grow."""
-    rows = bench.pick(MILLION, 10 * MILLION)
+    rows = bench.pick(MILLION // 10, 10 * MILLION)
     subjects = [
         minute_subject(bench, ALONE, rows),
         minute_subject(bench, SEED_SCRIPT, rows, lambda lake: peer("seed_script", lake), tables=("merged",)),

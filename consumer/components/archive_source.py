@@ -21,6 +21,9 @@ from lakehouse.sink_log import files_after
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of a batch of several files: what is grouped and looked up at once must not outgrow the memory.
+MAX_ROWS = 2_000_000
+
 
 @dataclass
 class ArchivedFile(InputPartition):
@@ -42,16 +45,27 @@ class ArchiveStreamReader(DataSourceStreamReader):
         return {"file": ""}
 
     def getDefaultReadLimit(self) -> ReadLimit:
-        """So many files a batch."""
+        """So many files a batch, and fewer where they are large."""
         return ReadMaxFiles(self.max_files)
 
     def latestOffset(self, start: dict[str, str], limit: ReadLimit) -> dict[str, str]:
         """The last file of the next batch."""
         files = files_after(self.logs, start["file"])
         if not isinstance(limit, ReadAllAvailable):
-            files = islice(files, self.max_files)
+            files = self._bounded(files)
         *_, last = [start["file"], *files]
         return {"file": last}
+
+    def _bounded(self, names: Iterator[str]) -> Iterator[str]:
+        """As many files as a batch takes: its rows are bounded too, for one of the archive's may have those of many landed ones."""
+        import pyarrow.parquet as pq
+
+        rows = 0
+        for number, name in enumerate(islice(names, self.max_files)):
+            rows += pq.read_metadata(self.logs / name).num_rows
+            if number and rows > MAX_ROWS:
+                return
+            yield name
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[ArchivedFile]:
         """One task for each file."""

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxFiles
@@ -13,6 +14,18 @@ def commit(logs: Path, batch: str, *numbers: int) -> None:
     lines = [json.dumps({"path": f"file://{logs}/part-{n}.parquet", "size": 1, "action": "add"}) for n in numbers]
     (logs / "_spark_metadata").mkdir(parents=True, exist_ok=True)
     (logs / "_spark_metadata" / batch).write_text("\n".join(["v1", *lines]))
+
+
+@pytest.fixture
+def footers(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Rows by file, 1 where nothing else is said: the files themselves are not there."""
+    rows: dict[str, int] = {}
+
+    def footer(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(num_rows=rows.get(path.name, 1))
+
+    monkeypatch.setattr("pyarrow.parquet.read_metadata", footer)
+    return rows
 
 
 def names(*numbers: int) -> list[str]:
@@ -51,6 +64,7 @@ def test_an_archive_that_has_not_begun_has_no_files(tmp_path: Path) -> None:
     assert list(files_after(tmp_path, "part-1.parquet")) == []
 
 
+@pytest.mark.usefixtures("footers")
 def test_the_stream_takes_so_many_files_a_batch_each_once_and_the_same_when_it_is_asked_again(logs: Path) -> None:
     reader = ArchiveStreamReader({"path": str(logs), "max_files": "7", "columns": "event_id,archived_at"})
     start, taken = reader.initialOffset(), list[list[str]]()
@@ -64,6 +78,16 @@ def test_the_stream_takes_so_many_files_a_batch_each_once_and_the_same_when_it_i
     commit(logs, "22", 22)
     assert reader.latestOffset(start, ReadMaxFiles(7)) == {"file": "part-22.parquet"}
     assert reader.partitions(start, {"file": "part-22.parquet"}) == [ArchivedFile("part-22.parquet")]
+
+
+def test_a_batch_of_large_files_has_fewer_and_one_at_least(logs: Path, footers: dict[str, int]) -> None:
+    footers |= {"part-5.parquet": 1_500_000, "part-7.parquet": 500_000, "part-8.parquet": 3_000_000}
+    reader = ArchiveStreamReader({"path": str(logs), "max_files": "7", "columns": "event_id,archived_at"})
+    start, ends = reader.initialOffset(), list[str]()
+    while (end := reader.latestOffset(start, ReadMaxFiles(7))) != start:
+        ends.append(end["file"])
+        start = end
+    assert ends == names(6, 7, 8, 15, 21)
 
 
 def test_a_batch_that_was_planned_before_its_files_were_dropped_is_empty(logs: Path) -> None:

@@ -29,7 +29,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     ]
     running = Case(
         f"{OURS}, after a minute's data", size,
-        running_minutes(bench, with_figures(bench, whole), batch, merge, wrong=_wrong),
+        running_minutes(bench, with_figures(bench, whole), batch, merge, wrong=wrong_day),
     )  # fmt: skip
     cases = bench.take_turns([
         batch_subject(f"{OURS}, after a minute's data, the consumer not running", size, minute),
@@ -63,7 +63,8 @@ def batch_subject(
     return Subject(name, size, measured)
 
 
-def _wrong(lake: BenchLake, _new: int) -> str | None:
+def wrong_day(lake: BenchLake, _new: int) -> str | None:
+    """Whether the figures are other than those of the requests that are there now."""
     return wrong_figures({grain: _ours(lake, grain) for grain in METRICS}, _counted(lake))
 
 

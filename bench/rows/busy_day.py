@@ -2,14 +2,23 @@
 
 from bench.measure import Bench
 from bench.results import OURS, Case
-from bench.rows.batch import batch_subject
-from bench.rows.history import MILLION, busy_day, with_minute
+from bench.rows.batch import batch_subject, wrong_day
+from bench.rows.history import MILLION, busy_day, with_figures, with_minute
 from bench.rows.merge import running_case
+from bench.rows.minutes import batch, merge, running_minutes
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """By the rows that the day has so far: the merge must not care, the figures are those of the day."""
     sizes = (MILLION, 5 * MILLION, 20 * MILLION) if bench.is_full else (MILLION // 10,)
+    running = [
+        Case(
+            f"{OURS}, consumer batch in the consumer's Spark", _shown(rows),
+            running_minutes(bench, with_figures(bench, busy_day(bench, rows)), batch, merge, wrong=wrong_day),
+        )
+        for rows in sizes
+        if rows <= MILLION
+    ]  # fmt: skip
     merges = [
         running_case(bench, busy_day(bench, rows), rows, _shown(rows), name=f"{OURS}, cleaner merge") for rows in sizes
     ]
@@ -17,7 +26,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
         batch_subject(f"{OURS}, consumer batch", _shown(rows), with_minute(bench, busy_day(bench, rows)))
         for rows in sizes
     ]
-    return [*merges, *bench.take_turns(subjects)], {}
+    return [*merges, *running, *bench.take_turns(subjects)], {}
 
 
 def _shown(rows: int) -> str:

@@ -128,6 +128,14 @@ def complete_delta(spark: SparkSession, settings: Settings) -> None:
     insert_new(merged.transform(enriched, settings.promoted), settings.lake.delta, IDENTITY)
 
 
+def complete_merged(spark: SparkSession, lake: Lake) -> None:
+    """Give ``merged/`` what ``delta/`` has and it lacks, after it lost commits: the same rows, which were only enriched."""
+    log.warning("merged/ lacks rows that delta/ has: taking them back from there")
+    create_record(lake)
+    enriched_rows = spark.read.format("delta").load(str(lake.delta))
+    insert_new(enriched_rows.select(*MERGED.names), lake.merged, IDENTITY)
+
+
 def unique(requests: DataFrame) -> DataFrame:
     """Accepted rows in MERGED's columns, the first arrival of each request."""
     return first_arrivals(requests, IDENTITY).select(*MERGED.names)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.balance import require_balance
@@ -44,10 +45,14 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         started = time.monotonic()
         has_merged, _, has_delta = ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         recount(lake, ledger, run)
-        take_again_what_was_lost(lake, ledger)
+        has_lost = take_again_what_was_lost(lake, ledger)
         pending = ledger.deliveries(waiting_files(lake.landing))
         has_work = pending or (has_merged and not has_delta)
         figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
+        if has_lost and _has_less(lake.merged, lake.delta):
+            from cleaner.delta_lake import complete_merged
+
+            complete_merged(session(), lake)
         if figures:
             compact(lake, session, settings.merge.small_files, is_ordered=False)
         retired = retire_files(lake, ledger)
@@ -84,6 +89,11 @@ def lacks_rows(lake: Lake) -> bool:
     """Whether ``delta/`` has not all that ``merged/`` has: everything, once it was moved away. No, as a rule."""
     merged, delta = table_facts(lake.merged), table_facts(lake.delta)
     return merged is not None and (delta is None or merged.rows != delta.rows)
+
+
+def _has_less(some: Path, other: Path) -> bool:
+    less, more = table_facts(some), table_facts(other)
+    return more is not None and (less is None or less.rows < more.rows)
 
 
 def pending_bytes(lake: Lake) -> int:
@@ -148,7 +158,7 @@ def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[lis
         try:
             checked = check(lake.landing / name)
         except OSError as error:
-            log.warning("%s cannot be read now and is left for the next run: %s", name, error)
+            log.warning("%s cannot be read now and is left for the next run: %s; see to its permissions", name, error)
             continue
         if checked.refused:
             log.warning("%s is refused and goes to quarantine/_files/: %s", name, checked.refused)

@@ -33,23 +33,26 @@ def recount(lake: Lake, ledger: Ledger, run: Run) -> None:
         ledger.retire(file.landed_file for file in lost)
 
 
-def take_again_what_was_lost(lake: Lake, ledger: Ledger) -> None:
+def take_again_what_was_lost(lake: Lake, ledger: Ledger) -> bool:
     """Forget the deliveries that are still landed if a table has lost commits since the last merge: they are merged again.
 
-    What they brought and is still there is counted anew, not doubled. What only deliveries of earlier days had is lost with
-    the commits, and the identity that ``consumer report`` looks at says so.
+    What they brought and is still there is counted anew, not doubled. What else ``merged/`` lacks, ``delta/`` may have; what
+    neither has is lost with the commits, and the identity that ``consumer report`` looks at says so.
+
+    :return: whether ``merged/`` is such a table.
     """
     lost = [
         name for name, version in record_versions(lake).items() if version < (ledger.last_figure("merge", name) or -1)
     ]
     if not lost:
-        return
+        return False
     again = [f.landed_file for f in ledger.waiting_to_retire() if file_stamp(lake.landing / f.name) == f.stamp]
     log.warning(
         "the last commits of %s are gone: %d landed files are merged again; consumer report says whether rows are missing",
         " and ".join(f"{name.removesuffix('_version')}/" for name in lost), len(again),
     )  # fmt: skip
     ledger.forget(again)
+    return "merged_version" in lost
 
 
 def record_versions(lake: Lake) -> dict[str, int]:

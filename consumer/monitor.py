@@ -29,6 +29,7 @@ from lakehouse.locks import is_locked
 from lakehouse.producers import producers
 from lakehouse.readable import first_line
 from lakehouse.settings import Settings
+from lakehouse.sink_log import require_whole
 from lakehouse.tables import table_facts
 
 __all__ = ["Status", "as_json", "part_status", "render", "status", "summary"]
@@ -41,6 +42,7 @@ QUERIES = ("archive", "metrics")
 def status(settings: Settings, now: datetime) -> Status:
     """How the pipeline is doing at ``now`` (UTC)."""
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
+    merged_rows = ledger.totals()["merged"]  # before the tables, which may only get more
     landed = _arrival_times(lake.landing)
     unmerged = set(ledger.deliveries(lake.landing / name for name in landed))
     unarchived = set(landed) - _done_with(lake)
@@ -49,6 +51,7 @@ def status(settings: Settings, now: datetime) -> Status:
         "archive": [landed[name][0] for name in unarchived],
         "metrics": _archived_since(lake, _looked_at(progress.get("metrics"))),
     }
+    tables = {name: _table(path) for name, path in lake.tables.items()}
     seen = Status(
         now=now,
         data_lake=lake.root,
@@ -59,7 +62,8 @@ def status(settings: Settings, now: datetime) -> Status:
         unarchived=_pile((landed[name] for name in unarchived), now),
         left_alone=len(left_alone(lake.landing)),
         first_landed_at=_first_landed_at(landed, ledger),
-        tables={name: _table(path) for name, path in lake.tables.items()},
+        tables=tables,
+        lost_rows=_lost_rows(tables["merged"], merged_rows),
         jobs=_jobs(settings, ledger),
         stream_started_at=started_at,
         queries={
@@ -126,17 +130,22 @@ def _done_with(lake: Lake) -> set[str]:
 
 
 def _checkpoint_problem(lake: Lake, query: str) -> str | None:
-    """Why a query cannot go on from its checkpoint, or ``None``. One that runs changes it while we look, and would know."""
+    """Why a query cannot go on from its checkpoint, and what to do, or ``None``. One that runs changes it while we look, and would know."""
     if is_locked(lake.locks, STREAM):
         return None
     checkpoint = lake.checkpoint(query)
+    try:
+        if query == "archive":
+            require_whole(lake.logs, max(Checkpoint(checkpoint).committed(), default=-1))
+    except CheckpointError as error:
+        return str(error)
     try:
         if query == "archive":
             Arrivals(checkpoint).require_whole()
         else:
             Checkpoint(checkpoint).require_whole()
     except CheckpointError as error:
-        return str(error)
+        return f"{error}; it is made anew from logs/ by: python -m consumer stream"
     return None
 
 
@@ -145,6 +154,13 @@ def _table(path: Path) -> TableStatus:
         return TableStatus(table_facts(path))
     except Exception as error:  # noqa: BLE001  delta-rs raises bare ones too, and one bad table must not hide the rest
         return TableStatus(problem=first_line(error))
+
+
+def _lost_rows(merged: TableStatus, merged_rows: int) -> int:
+    """Rows that the ledger knows as merged and the table does not have; none of a table that cannot be read."""
+    if merged.problem:
+        return 0
+    return max(0, merged_rows - (merged.facts.rows if merged.facts else 0))
 
 
 def _jobs(settings: Settings, ledger: Ledger) -> dict[str, JobStatus]:

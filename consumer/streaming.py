@@ -16,7 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from consumer.components import archive, metrics
 from consumer.components.health import STREAM
 from lakehouse.errors import PipelineError
-from lakehouse.failures import explained
+from lakehouse.failures import cause, explained
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Settings
@@ -65,7 +65,7 @@ def stream(
                         _drain_all(queries, settings)
                         queries = _started(spark, settings, *every)
                     watcher.record(queries)
-                    _raise_if_failed(*queries)
+                    _raise_if_failed(queries, settings)
             log.info("stopping after the current batch")
         finally:
             _drain_all(queries, settings)
@@ -87,8 +87,8 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
                 done = waiting.submit(_process_all, queries)
                 while not wait([done], POLL_SECONDS).done:
                     watcher.record(queries)
-                    _raise_if_failed(*queries)
-                _raise_if_failed(*queries)
+                    _raise_if_failed(queries, settings)
+                _raise_if_failed(queries, settings)
                 done.result()
             finally:
                 for query in queries:
@@ -207,12 +207,19 @@ def _drain(query: StreamingQuery, deadline: float) -> None:
     query.stop()
 
 
-def _raise_if_failed(*queries: StreamingQuery) -> None:
+def _raise_if_failed(queries: list[StreamingQuery], settings: Settings) -> None:
     for query in queries:
         error = query.exception()
-        if error is not None:
-            reason = explained(error) or str(error).splitlines()[0]
+        if error is None:
+            continue
+        known = explained(error)
+        if query.name == metrics.QUERY and known is None and metrics.has_lost_its_state(str(error)):
+            metrics.give_up_checkpoint(settings.lake)
             raise PipelineError(
-                f"query {query.name} stopped: {reason}; nothing is lost, it goes on from its checkpoint at the next start."
-                f" Should it stop so again, move _checkpoints/{query.name} away: it is made anew from logs/"
+                f"query {query.name} stopped: what it remembers, in {settings.lake.checkpoint(query.name)}, is damaged:"
+                f" {cause(error)}; nothing is lost, metrics/streaming/ is filled anew from logs/ at the next start"
             ) from error
+        raise PipelineError(
+            f"query {query.name} stopped: {known or cause(error)}; nothing is lost, it goes on from its checkpoint at the next"
+            f" start. Should it stop so again, move {settings.lake.checkpoint(query.name)} away: it is made anew from logs/"
+        ) from error

@@ -151,7 +151,9 @@ def _advice(table: Path, damage: Damage) -> str:
     if made_from is not None:
         return f"move {table} away: it is made anew from {made_from[0]} by: {made_from[1]}"
     if damage.is_last_commit or damage.is_from_here:
-        what = "it" if damage.is_last_commit else "it and the commits after it"
+        what = (
+            "it and its .crc files" if damage.is_last_commit else "it and the commits after it, with their .crc files,"
+        )
         return (
             f"move {what} away and run again: what it held and is still landed is merged again. If consumer report then says"
             " that rows are missing, only a backup of it has them"

@@ -36,6 +36,7 @@ _RIVAL = re.compile(r"DELTA_CONCURRENT_[A-Z_]+|ConcurrentAppendException|Concurr
 _SERVER_GONE = re.compile(r"StatusCode\.UNAVAILABLE|RETRIES_EXCEEDED|INVALID_HANDLE\.(SESSION|OPERATION)")
 _JVM_GONE = "Spark's JVM has ended in the middle of the work: killed, most likely for want of memory"
 _PATH = re.compile(r"(?:^|[\s:(])(?:file:)?(/[^\s:()]+)")
+_NAMED = re.compile(r"\[[A-Z_]{4,}(\.[A-Z_]+)*\]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -57,6 +58,14 @@ def explained(error: BaseException) -> PipelineError | None:
     if origin in ("deltalake", "_internal") or (isinstance(error, OSError) and error.errno is None):
         return _by_text("delta-rs", _COLOUR.sub("", str(error)), _SYSTEM_ADVICE)
     return None
+
+
+def cause(error: BaseException) -> str:
+    """The line of a long error that says most: Spark's own name for it, or what was at the bottom of it."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    named = [line for line in lines if _NAMED.search(line)]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes[-1:] or named or lines)[0].strip()
 
 
 def _by_text(who: str, text: str, advices: Mapping[str, str]) -> PipelineError | None:

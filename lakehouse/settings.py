@@ -312,7 +312,10 @@ def unpack_settings(content: object, origin: str) -> Settings:
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(origin, e) for e in error.errors())) from None
     except SettingsSourceError as error:  # a variable that should be JSON and is not
-        raise SettingsError(f"environment ({ENV_PREFIX}...): {error}") from None
+        found = re.search(r'field "(\w+)"', str(error))
+        name = f"{ENV_PREFIX}{found[1].upper()}" if found else f"{ENV_PREFIX}..."
+        value = printable(repr(os.environ.get(name, "")))
+        raise SettingsError(f'environment: {name} = {value}: must be JSON, such as {{"key": "value"}}') from None
 
 
 def _refuse_unknown_variables() -> None:

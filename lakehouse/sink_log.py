@@ -46,9 +46,11 @@ def _require_files(logs: Path, entries: Iterable[tuple[str, int]]) -> None:
 
 
 def _damaged(logs: Path, path: Path, what: str) -> CheckpointError:
+    checkpoints = logs.parent / "_checkpoints"
     return CheckpointError(
-        f"{path}: {what}; restore it from a backup; without one, move {logs} and _checkpoints/archive and metrics away:"
-        " what is still landed is archived anew, merged/ and metrics/batch/ have everything"
+        f"{path}: {what}; restore it from a backup; without one, move away {logs}, {checkpoints / 'archive'} and"
+        f" {checkpoints / 'metrics'}: what is still landed is archived anew, and metrics/streaming/ begins anew with that;"
+        " merged/, delta/ and metrics/batch/ keep everything"
     )
 
 

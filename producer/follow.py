@@ -244,6 +244,10 @@ class Follower:
             try:
                 if self._open(path, statuses[path], pool):
                     opened.append(path)
+                if self._refused.pop(path, None) is not None:
+                    log.info("%s: it can be read now", source_text(path))
+            except UnreadableError as error:
+                self._refuse(path, statuses[path], f"{error}; it is tried again every minute", is_cheap=True)
             except InputError as error:
                 self._refuse(path, statuses[path], str(error))
             except OSError as error:
@@ -272,12 +276,15 @@ class Follower:
         signature, retry = self._refused.get(path, (None, None))
         return retry if signature == signature_of(status) else None
 
-    def _refuse(self, path: Path, status: os.stat_result, why: str) -> None:
-        """Try again when the file has changed, or in a while: permissions may change, and the number of open files."""
+    def _refuse(self, path: Path, status: os.stat_result, why: str, *, is_cheap: bool = False) -> None:
+        """Try again when the file has changed, or in a while: permissions may change, and the number of open files.
+
+        :param is_cheap: nothing of it was read: it need not be tried more rarely.
+        """
         earlier = self._retry(path, status)
         if earlier is None:
             log.error("%s", why)
-        self._refused[path] = signature_of(status), Retry.after(earlier, self._clock())
+        self._refused[path] = signature_of(status), Retry.after(None if is_cheap else earlier, self._clock())
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
         """Begin with the log at ``path``; false if it is a compressed one, which is landed here or, if fresh, later.
@@ -452,7 +459,8 @@ class Follower:
         self, path: Path, place: Place, statuses: dict[Path, os.stat_result], pool: Executor
     ) -> None:
         """Read on in the log that was at ``path``, under a name that rotation gives, and in what was rotated after it."""
-        if not self._read_rotated(path, place, statuses, pool) and path not in self._unsearched:
+        is_found = self._read_rotated(path, place, statuses, pool) or _is_followed(path, place, statuses)
+        if not is_found and path not in self._unsearched:
             log.warning(
                 "%s: what stood in it before, up to byte %d, was cut off or rotated away and is not to be found; "
                 "lines that were written after that place are missing", source_text(path), place.offset,
@@ -644,6 +652,24 @@ class Follower:
 
 def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, pl.DataFrame]:
     return block, work()
+
+
+def _is_followed(path: Path, place: Place, followed: Iterable[Path]) -> bool:
+    """Whether the log that was at ``path`` is one of those that are followed, under a name that rotation gives."""
+    there = {sibling.name: sibling for sibling in followed if sibling.parent == path.parent}
+    for name in rotated_names(path, list(there)):
+        try:
+            opened = open_file(there[name])
+        except InputError:
+            return True  # it is tried again by itself
+        try:
+            if place.is_in(opened):
+                return True
+        except OSError:
+            return True
+        finally:
+            opened.close()
+    return False
 
 
 def _unreadable(path: Path, error: OSError) -> str:

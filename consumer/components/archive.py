@@ -110,8 +110,7 @@ def _damage(arrivals: Arrivals, last_in_sink: int) -> str | None:
 
 def _last_in_sink(logs: Path, arrivals: Arrivals) -> int:
     """The last batch that ``_spark_metadata`` has, or -1."""
-    committed = Checkpoint(arrivals.checkpoint).committed()
-    require_whole(logs, committed[-1] if committed else -1)
+    require_whole(logs, max(Checkpoint(arrivals.checkpoint).committed(), default=-1))
     batches = batch_numbers(logs / "_spark_metadata")
     return batches[-1] if batches else -1
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lakehouse.ledger import ENDED, NEVER, RUNNING
 from lakehouse.producers import ProducerStatus, stuck
-from lakehouse.readable import ago_text, bytes_text, count_text, duration_text
+from lakehouse.readable import ago_text, bytes_text, count_text, counted_text, duration_text
 from lakehouse.settings import Limits
 from lakehouse.tables import TableFacts
 
@@ -53,7 +53,7 @@ class JobStatus:
 class QueryStatus:
     """A streaming query's last progress, and since when something waits for it. Rates are rows per second.
 
-    ``problem`` is why it cannot go on from its checkpoint at its next start.
+    ``problem`` is why it cannot go on from its checkpoint at its next start, and what is to be done.
     """
 
     progress_at: datetime | None = None
@@ -75,6 +75,7 @@ class Status:
     ``free_bytes`` are those of the lake's disk. ``producers`` are those that ever ran. ``waiting`` has all landed files,
     ``unmerged`` and ``unarchived`` those that wait for the cleaner and for the archive query, ``left_alone`` counts what
     lies there and can be no landed file. ``first_landed_at`` is the first arrival that is still known of.
+    ``lost_rows`` are those that the ledger knows as merged and ``merged/`` does not have.
     ``stream_started_at`` is ``None`` where no stream runs that is to go on. ``late`` has a sentence for each thing that
     is late by the settings' limits.
     """
@@ -89,6 +90,7 @@ class Status:
     left_alone: int = 0
     first_landed_at: datetime | None = None
     tables: Mapping[str, TableStatus] = field(default_factory=dict)
+    lost_rows: int = 0
     jobs: Mapping[str, JobStatus] = field(default_factory=dict)
     stream_started_at: datetime | None = None
     queries: Mapping[str, QueryStatus] = field(default_factory=dict)
@@ -122,6 +124,9 @@ def lateness(seen: Status, limits: Limits) -> list[str]:
     for name, table in seen.tables.items():
         if table.problem:
             late.append(f"{name}: the table cannot be read: {table.problem}")
+    if seen.lost_rows:
+        lost = counted_text(seen.lost_rows, "row")
+        late.append(f"merged: {lost} fewer than were merged; see what to do by: python -m consumer report")
     for name, job in seen.jobs.items():
         late += _late_job(name, job, seen, limits)
     oldest = seen.unmerged.oldest_seconds
@@ -177,7 +182,7 @@ def _late_job(name: str, job: JobStatus, seen: Status, limits: Limits, *, is_due
 
 def _late_query(name: str, query: QueryStatus, seen: Status, limit_seconds: float) -> list[str]:
     if query.problem is not None:
-        return [f"{name}: {query.problem}; it is made anew from logs/ by: python -m consumer stream"]
+        return [f"{name}: {query.problem}"]
     waited, progress_at, started_at = query.waiting_seconds, query.progress_at, seen.stream_started_at
     if progress_at is not None and (seen.now - progress_at).total_seconds() <= limit_seconds:
         return []

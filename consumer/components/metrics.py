@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import shutil
 import time
 import uuid
@@ -135,6 +136,19 @@ def prepare(lake: Lake) -> str:
     checkpoint.mkdir(parents=True)  # not if something of the old one is still there
     write_durably(id_file, application_id)
     return application_id
+
+
+def has_lost_its_state(error: str) -> bool:
+    """Whether the query stopped, as Spark says it, since files of its state are missing, cut off or otherwise damaged."""
+    return (
+        "CANNOT_LOAD_STATE_STORE" in error
+        and re.search(r"EOFException|FileNotFoundException|orrupt", error) is not None
+    )
+
+
+def give_up_checkpoint(lake: Lake) -> None:
+    """Let the next start make the checkpoint and the tables anew."""
+    (lake.checkpoint(QUERY) / APPLICATION_FILE).unlink(missing_ok=True)
 
 
 def _mismatch(lake: Lake, application_id: str) -> str | None:

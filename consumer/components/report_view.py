@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consumer.components.figures import Day, Figures, Report, Top, minus
+from consumer.components.identity import Identity
+from lakehouse.lake import Lake
 from lakehouse.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
 
 if TYPE_CHECKING:
@@ -198,5 +201,13 @@ def _identity_lines(seen: Report) -> "RenderableType":
         return Group(safe(equation, "bold"), safe(agreed, "green"))
     problems = [safe(f"- {problem}", "bold red") for problem in found.problems]
     failed = safe(f"The identity does not hold for {files}:", "bold red")
-    advice = safe("If a merge was killed, the next one completes it: python -m cleaner merge")
-    return Group(safe(equation, "bold"), failed, *problems, advice)
+    return Group(safe(equation, "bold"), failed, *problems, safe(_advice(found, seen.data_lake)))
+
+
+def _advice(found: Identity, data_lake: Path) -> str:
+    if found.table_rows["merged"] >= found.merged:
+        return "If a merge was killed, the next one completes it: python -m cleaner merge"
+    return (
+        "Rows are gone from merged/. Put back what was taken from its _delta_log/, or ingest their logs again: what is there"
+        f" already is a duplicate. Then move {Lake(data_lake).ledger} away: the next merge counts anew from the tables"
+    )

@@ -21,7 +21,7 @@ from consumer.monitor import status
 from consumer.report import report
 from consumer.streaming import stream_once
 from lakehouse.arrivals import Arrivals
-from lakehouse.errors import TableError
+from lakehouse.errors import PipelineError, TableError
 from lakehouse.failures import explained
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
@@ -43,6 +43,11 @@ def no_session() -> SparkSession:
 def forget_logs(spark: SparkSession) -> None:
     """What the session remembers of Delta's logs goes, as if the next run were a process of its own."""
     spark.sparkContext._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
+
+
+def forget_states(spark: SparkSession) -> None:
+    """The state that is open in memory goes, as if the next run were a process of its own."""
+    spark.sparkContext._jvm.org.apache.spark.sql.execution.streaming.state.StateStore.stop()  # type: ignore[union-attr]
 
 
 def archived(spark: SparkSession, lake: Lake) -> list[tuple[Any, ...]]:
@@ -70,7 +75,9 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
             merge(settings, lambda: spark)
     commit = lake.merged / "_delta_log" / f"{latest_version(lake.merged):020}.json"
     commit.write_bytes(b"")
-    with pytest.raises(TableError, match="move it away and run again: what it held and is still landed"):
+    with pytest.raises(
+        TableError, match=r"move it and its \.crc files away and run again: what it held and is still landed"
+    ):
         merge(settings, no_session)
     assert any("merged: the table cannot be read" in s for s in status(settings, datetime.now(UTC)).late)
     commit.unlink()
@@ -133,13 +140,19 @@ def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
     assert report(settings).identity.holds
     assert merge(settings, no_session) == 0
 
-    # Once nothing of it is landed any more, it is missing, and that is said.
+    # Once nothing of it is landed any more, delta/ still has what merged/ lacks; what only quarantine/ had is missing, and said.
     (lake.landing / "b.json").unlink()
     (lake.landing / "c.json").unlink()
     merge(settings, no_session)
     (path / "_delta_log" / f"{latest_version(path):020}.json").unlink()
-    assert merge(settings, no_session) == 0
-    assert any(f"{table}/ has" in problem for problem in report(settings).identity.problems)
+    forget_logs(spark)
+    if table == "merged":
+        assert merge(settings, lambda: spark) == 0
+        assert rows(spark, lake.merged, "event_id", "landed_file") == known["merged"]
+        assert report(settings).identity.holds
+    else:
+        assert merge(settings, no_session) == 0
+        assert report(settings).identity.problems == ("quarantine/ has 2 rows, but 3 were quarantined",)
 
 
 @pytest.mark.spark
@@ -165,7 +178,7 @@ def test_a_data_file_that_a_power_cut_left_empty_is_said_and_made_good(
     if table == "merged":
         commit = lake.merged / "_delta_log" / f"{latest_version(lake.merged):020}.json"
         assert str(said.value).startswith(f"{commit}: ")
-        assert "move it away and run again" in str(said.value)
+        assert "move it and its .crc files away and run again" in str(said.value)
         commit.unlink()
     else:
         assert f"move {lake.delta} away: it is made anew from merged/ by: python -m cleaner merge" in str(said.value)
@@ -191,6 +204,10 @@ def last(folder: Path) -> Path:
 
 def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
+
+
+def cut_off_most(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:10])
 
 
 def move_away(path: Path) -> None:
@@ -266,6 +283,30 @@ def test_each_damage_to_a_checkpoint_is_made_good(
         "ip": [(DAY, "192.0.2.1", 5, *figures[1:])],
         "agent": [(DAY, "curl/7.68.0", 5, *figures[1:])],
     }
+
+
+@pytest.mark.streaming
+@pytest.mark.long
+@pytest.mark.parametrize("hurt", [cut_off_most, write_garbage])
+def test_a_damaged_memory_of_the_metrics_is_said_and_made_anew_by_the_next_start(
+    settings: Settings, lake: Lake, spark: SparkSession, hurt: Callable[[Path], None]
+) -> None:
+    for name in "ab":
+        land_json(lake.landing / f"{name}.json", [landed(name)])
+        stream_once(spark, settings)
+    states = list((lake.checkpoint("metrics") / "state").rglob("*.changelog"))
+    assert states
+    for path in states:
+        hurt(path)
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    forget_states(spark)
+    land_json(lake.landing / "c.json", [landed("a"), landed("c")])
+    with pytest.raises(
+        PipelineError, match=r"what it remembers, in .*metrics, is damaged: .*filled anew from logs/ at the next start"
+    ):
+        stream_once(spark, settings)
+    stream_once(spark, settings)
+    assert running_figures(spark, lake)["daily"] == [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0)]
 
 
 @pytest.mark.streaming

@@ -181,7 +181,7 @@ def hurt(log: Path, fault: str) -> Path:
 WITHOUT_BACKUP = "without one, move merged/, quarantine/, delta/ and _ledger/ away and land the logs again"
 CUT_OFF, MISSING = "this commit of the table's log is empty or cut off", "this commit is missing from the table's log"
 AGAIN = (
-    "move it away and run again: what it held and is still landed is merged again. If consumer report then says that rows"
+    "move it and its .crc files away and run again: what it held and is still landed is merged again. If consumer report then says that rows"
     " are missing, only a backup of it has them"
 )
 
@@ -383,9 +383,12 @@ def test_a_damaged_list_of_the_archives_files_stops_stream_and_maintenance_befor
     assert _last_in_sink(lake.logs, archive) == 2
     assert prune_archive(lake, datetime.now(UTC), 30) == 0
     damage(lake.logs / file, content)
-    expected = rf"{file}: {what}; restore it from a backup; without one, move "
+    expected = rf"{file}: {what}; restore it from a backup; without one, move away "
     with pytest.raises(CheckpointError, match=expected):
         _last_in_sink(lake.logs, archive)
+    late = status(unpack_settings({"paths": {"data_lake": str(lake.root)}}, "test"), datetime.now(UTC)).late
+    told = [sentence for sentence in late if sentence.startswith("archive: ")]
+    assert len(told) == 1
     if file != "_spark_metadata/2" or content is not None:  # the archive's checkpoint knows that there was one
         with pytest.raises(CheckpointError, match=expected):
             prune_archive(lake, datetime.now(UTC), 30)

@@ -1023,6 +1023,23 @@ def test_a_compressed_log_that_stays_unreadable_is_tried_ever_more_rarely(
     assert logs.landed() == numbered(1, 3)
 
 
+def test_a_log_that_was_compressed_just_now_in_a_followed_folder_is_not_missed(
+    logs: Logs, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs.write("access.log", lines(1, 3))
+    logs.start(logs.folder)
+    logs.settle()
+    logs.stop()
+    logs.write("access.log.2.gz", gzip.compress(lines(1, 5)))
+    logs.write("access.log.1", lines(11, 13), "wb")
+    logs.write("access.log", lines(21, 22), "wb")
+    logs.start(logs.folder)
+    logs.poll(after_seconds=0)
+    logs.settle()
+    assert Counter(logs.landed()) == Counter([*numbered(1, 5), *numbered(11, 13), *numbered(21, 22)])
+    assert "is not to be found" not in caplog.text
+
+
 def broken(*_: object) -> bytes:
     raise OSError(5, "Input/output error")
 

@@ -422,6 +422,7 @@ def ended(seconds_ago: float, exit_code: int = 0, **changes: Any) -> JobStatus:
             ],
         ),
         (made(tables={"delta": TableStatus(problem="bad")}), ["delta: the table cannot be read: bad"]),
+        (made(lost_rows=1), ["merged: 1 row fewer than were merged; see what to do by: python -m consumer report"]),
     ],
 )
 def test_what_is_late_is_said_in_a_sentence(seen: Status, expected: list[str]) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from consumer.components.figures import Day, Figures, Ranked, Report, Top, minus, total
 from consumer.components.identity import identity
+from consumer.monitor import status
 from consumer.report import as_json, render, report
 from lakehouse.errors import LockedError, PipelineError
 from lakehouse.lake import Lake
@@ -466,3 +467,14 @@ def test_differences_with_nothing_are_nothing() -> None:
 )
 def test_a_short_count_has_six_characters_at_most(count: int, expected: str) -> None:
     assert short_count_text(count) == expected
+
+
+def test_rows_that_are_gone_from_the_record_are_said_with_what_to_do(settings: Settings, full: Lake) -> None:
+    shutil.rmtree(full.merged)
+    text = " ".join(shown(report(settings)).split())
+    assert "merged/ has 0 rows, but 7 were merged" in text
+    assert (
+        "Rows are gone from merged/. Put back what was taken from its _delta_log/, or ingest their logs again" in text
+    )
+    late = status(settings, datetime.now(UTC)).late
+    assert "merged: 7 rows fewer than were merged; see what to do by: python -m consumer report" in late

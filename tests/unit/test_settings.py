@@ -113,7 +113,7 @@ def test_a_promoted_field_is_a_name_or_a_path() -> None:
         ("PIPELINE_PATHS__FOO", "1", "environment: PIPELINE_PATHS__FOO: unknown key; allowed: data_lake, log"),
         ("PIPELINE_SIMULATE__RATE", "x", "environment: PIPELINE_SIMULATE__RATE = 'x': Input should be a valid number"),
         ("PIPELINE_COLOUR", "1", "environment: PIPELINE_COLOUR: no such group of settings; allowed: PIPELINE_PATHS__"),
-        ("PIPELINE_PATHS", "{", "environment"),
+        ("PIPELINE_PATHS", "{", """environment: PIPELINE_PATHS = '{': must be JSON, such as {"key": "value"}"""),
         (
             "PIPELINE_SPARK__CONF",
             '{"spark.sql.session.timeZone": "Europe/Berlin"}',

@@ -11,7 +11,7 @@ from typing import Any
 from lakehouse.lake import Lake
 from lakehouse.ledger import ENDED, KILLED, NEVER, RUNNING, Ledger
 from lakehouse.locks import is_locked
-from lakehouse.readable import ago_text, duration_text
+from lakehouse.readable import ago_text, counted_text, duration_text
 
 SIMULATE, FOLLOW = "simulate", "follow"
 
@@ -21,7 +21,8 @@ class ProducerStatus:
     """What a producer last did. ``state`` is running, ended, killed or never run.
 
     ``progress_at`` is when it last did what it is there for: simulate landed a batch, follow looked at its logs.
-    ``files`` and ``rows`` are what it landed since it was started, the last of it at ``landed_at``.
+    ``files`` and ``rows`` are what it landed since it was started, the last of it at ``landed_at``. ``unreadable`` are
+    logs that it could not read when it last looked.
     """
 
     state: str = NEVER
@@ -31,6 +32,7 @@ class ProducerStatus:
     ended_at: datetime | None = None
     files: int = 0
     rows: int = 0
+    unreadable: int = 0
 
 
 def producers(lake: Lake) -> dict[str, ProducerStatus]:
@@ -47,10 +49,13 @@ def producers(lake: Lake) -> dict[str, ProducerStatus]:
 
 
 def stuck(name: str, seen: ProducerStatus, now: datetime, limit_seconds: float) -> str | None:
-    """The sentence that a producer runs and has made no progress for longer than the limit, or ``None``."""
+    """The sentence that a producer runs and has made no progress for longer than the limit, or cannot read logs, or ``None``."""
     since = seen.progress_at or seen.started_at
-    if seen.state != RUNNING or since is None or (now - since).total_seconds() <= limit_seconds:
+    if seen.state != RUNNING or since is None:
         return None
+    if (now - since).total_seconds() <= limit_seconds:
+        logs = counted_text(seen.unreadable, "log")
+        return f"{name}: {logs} cannot be read now; its log, writer/producer.log, says why" if seen.unreadable else None
     what = f"its last progress was {ago_text(since, now)}"
     if seen.progress_at is None:
         what = f"it has made no progress since it was started {ago_text(since, now)}"
@@ -68,4 +73,6 @@ def _status(record: Mapping[str, Any], *, is_running: bool) -> ProducerStatus:
         for name in ("started_at", "progress_at", "landed_at", "ended_at")
     }
     state = ENDED if times["ended_at"] else RUNNING if is_running else KILLED
-    return ProducerStatus(state, **times, files=record["files"], rows=record["rows"])
+    return ProducerStatus(
+        state, **times, files=record["files"], rows=record["rows"], unreadable=record.get("unreadable", 0)
+    )

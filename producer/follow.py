@@ -77,20 +77,30 @@ class Retry:
         return cls(now + pause, pause)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A log, as it was, that could not be opened, when to try again, and whether there is little hope."""
+
+    signature: Signature
+    retry: Retry
+    is_hopeless: bool
+
+
 class Follower:
     """Follows logs. ``poll`` looks once, ``run`` until ``stop`` is set.
 
     :param paths: logs, folders or globs of logs; a log need not exist yet.
     :param settings: the group ``ingest``.
     :param positions: the file that places are kept in.
-    :param on_polled: called after each poll with how many files and rows have been landed so far.
+    :param on_polled: called after each poll with how many files and rows have been landed so far, and how many logs could
+        not be read.
     :param wall_clock: seconds since the epoch, to compare with modification times.
     :raises InputError: standard input is among the paths, or a path leads nowhere.
     """
 
     def __init__(
         self, paths: Sequence[str], settings: Ingest, lander: Lander, positions: Path, stop: Event, *,
-        on_polled: Callable[[int, int], None] | None = None,
+        on_polled: Callable[[int, int, int], None] | None = None,
         now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
@@ -106,7 +116,7 @@ class Follower:
         self._tails: dict[Path, Tail] = {}
         self._rotated: list[Tail] = []
         self._asleep: dict[Path, Signature] = {}
-        self._refused: dict[Path, tuple[Signature, Retry]] = {}
+        self._refused: dict[Path, Refusal] = {}
         self._unsearched: dict[Path, tuple[float, Retry]] = {}
         """Paths whose rotated logs could not all be looked at: since when they count, and when to look again."""
         self._missing: set[Path] = set()
@@ -132,7 +142,7 @@ class Follower:
             while not self._stop.is_set():
                 self.poll(pool)
                 if self._on_polled is not None:
-                    self._on_polled(self._lander.files, self._lander.rows)
+                    self._on_polled(self._lander.files, self._lander.rows, self.unreadable)
                 self._stop.wait(self._settings.poll_seconds)
         self.close()
 
@@ -163,6 +173,12 @@ class Follower:
         self._lander.tick()
         self._settle()
         self._say_how_far()
+
+    @property
+    def unreadable(self) -> int:
+        """How many logs cannot be read now, though they may be later; where rotated ones are looked for, each path counts."""
+        refused = sum(not refusal.is_hopeless for refusal in self._refused.values())
+        return refused + len(self._unsearched) + sum(tail.retry_at is not None for tail in self._open_tails())
 
     def close(self) -> None:
         """Publish what was read, save the places and close the logs."""
@@ -249,7 +265,7 @@ class Follower:
             except UnreadableError as error:
                 self._refuse(path, statuses[path], f"{error}; it is tried again every minute", is_cheap=True)
             except InputError as error:
-                self._refuse(path, statuses[path], str(error))
+                self._refuse(path, statuses[path], str(error), is_hopeless=True)
             except OSError as error:
                 self._refuse(path, statuses[path], _unreadable(path, error))
         return opened
@@ -273,18 +289,22 @@ class Follower:
 
     def _retry(self, path: Path, status: os.stat_result) -> Retry | None:
         """When to try this very file again, if it was refused."""
-        signature, retry = self._refused.get(path, (None, None))
-        return retry if signature == signature_of(status) else None
+        refusal = self._refused.get(path)
+        return refusal.retry if refusal is not None and refusal.signature == signature_of(status) else None
 
-    def _refuse(self, path: Path, status: os.stat_result, why: str, *, is_cheap: bool = False) -> None:
+    def _refuse(
+        self, path: Path, status: os.stat_result, why: str, *, is_cheap: bool = False, is_hopeless: bool = False
+    ) -> None:
         """Try again when the file has changed, or in a while: permissions may change, and the number of open files.
 
         :param is_cheap: nothing of it was read: it need not be tried more rarely.
+        :param is_hopeless: nothing that time would mend.
         """
         earlier = self._retry(path, status)
         if earlier is None:
             log.error("%s", why)
-        self._refused[path] = signature_of(status), Retry.after(None if is_cheap else earlier, self._clock())
+        retry = Retry.after(None if is_cheap else earlier, self._clock())
+        self._refused[path] = Refusal(signature_of(status), retry, is_hopeless)
 
     def _open(self, path: Path, status: os.stat_result, pool: Executor) -> bool:
         """Begin with the log at ``path``; false if it is a compressed one, which is landed here or, if fresh, later.

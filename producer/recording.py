@@ -46,6 +46,7 @@ class Recorder:
     def __enter__(self) -> Self:
         self._record = {
             "started_at": self._now(), "progress_at": None, "landed_at": None, "ended_at": None, "files": 0, "rows": 0,
+            "unreadable": 0,
         }  # fmt: skip
         self._write()
         return self
@@ -57,18 +58,19 @@ class Recorder:
             self._record["ended_at"] = self._now()
             self._write()
 
-    def progress(self, files: int, rows: int) -> None:
+    def progress(self, files: int, rows: int, unreadable: int = 0) -> None:
         """The producer has just done what it is there for; written every ``WRITE_SECONDS`` at most.
 
         :param files: landed since it was started.
         :param rows: in those files.
+        :param unreadable: logs that cannot be read now.
         """
         if self._record is None:
             return
         now = self._now()
         if files > self._record["files"]:
             self._record["landed_at"] = now
-        self._record |= {"progress_at": now, "files": files, "rows": rows}
+        self._record |= {"progress_at": now, "files": files, "rows": rows, "unreadable": unreadable}
         if self._clock() - self._written_at >= WRITE_SECONDS:
             self._write()
             self._written_at = self._clock()

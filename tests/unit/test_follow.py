@@ -992,6 +992,7 @@ def test_a_rotated_log_that_cannot_be_looked_at_for_a_moment_is_found_later(
         patched.setattr(GzipFile if is_compressed else PlainFile, "read_at", broken_but_for_the_log(logs))
         logs.settle()
         logs.poll(after_seconds=RETRY_SECONDS)
+        assert logs.follower.unreadable == 1
     assert caplog.text.count("looking for lines of a log that was rotated") == 1
     assert "is not to be found" not in caplog.text
     if is_restarted:
@@ -1018,9 +1019,11 @@ def test_a_compressed_log_that_stays_unreadable_is_tried_ever_more_rarely(
             logs.poll(after_seconds=10)
     pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600]
+    assert logs.follower.unreadable == 1
     logs.poll(after_seconds=LONGEST_RETRY_SECONDS)
     logs.settle()
     assert logs.landed() == numbered(1, 3)
+    assert logs.follower.unreadable == 0
 
 
 def test_a_log_that_was_compressed_just_now_in_a_followed_folder_is_not_missed(

@@ -598,6 +598,7 @@ def test_json_is_strict_and_plain(busy: Status) -> None:
     assert back["producers"]["simulate"] == {
         "state": "running", "started_at": ago(9000).isoformat(), "progress_at": ago(3).isoformat(),
         "landed_at": ago(3).isoformat(), "ended_at": None, "files": 1234, "rows": 123_456_789,
+        "unreadable": 0,
     }  # fmt: skip
     assert back["queries"]["archive"]["processed_rate"] == 33_000.4
     assert back["late"] == list(busy.late)

@@ -67,6 +67,10 @@ def test_a_producer_that_has_not_ended_runs_if_its_lock_is_held_and_was_killed_i
         (NEVER, None),
         (ProducerStatus("running"), None),
         (
+            replace(RUNNING, unreadable=2),
+            "follow: 2 logs cannot be read now; its log, writer/producer.log, says why",
+        ),
+        (
             STUCK,
             (
                 "follow: it is running, but its last progress was 1 min ago (limit 1 min); see its log,"

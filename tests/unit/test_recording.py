@@ -41,7 +41,7 @@ def recorded(lake: Lake) -> dict[str, Any]:
 
 
 def record(started_at: str, **changes: Any) -> dict[str, Any]:
-    unset = {"progress_at": None, "landed_at": None, "ended_at": None, "files": 0, "rows": 0}
+    unset = {"progress_at": None, "landed_at": None, "ended_at": None, "files": 0, "rows": 0, "unreadable": 0}
     return {"started_at": started_at} | unset | changes
 
 

@@ -123,13 +123,13 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     os.utime(orphan, (0, 0))
     metadata = lake.logs / "_spark_metadata"
     metadata.mkdir(parents=True)
-    for name in ("part-old", "part-named", "part-new"):
+    for name in ("part-old", "part-named", "part-new", "part- x"):
         (lake.logs / name).write_text("x")
     for name in ("part-old", "part-named"):
         os.utime(lake.logs / name, (0, 0))
     in_two_days = datetime.now(UTC) + timedelta(days=2)
     os.utime(lake.logs / "part-new", (in_two_days.timestamp(),) * 2)
-    entry = '{{"path":"file://{}","action":"add"}}'
+    entry = '{{"path":"file://{}","size":1,"action":"add"}}'
     (metadata / "9.compact").write_text("v1\n" + entry.format(lake.logs / "part-named"))
     (metadata / "10").write_text("v1\n" + entry.format(lake.logs / "part-%20x"))
     assert archived_files(lake.logs) == {"part-named", "part- x"}
@@ -142,7 +142,7 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     minutes = [row.timestamp.minute for row in spark.read.parquet(compacted).collect()]
     assert minutes == [5, 6, 7]
     assert (lake.refused_files / "bad.parquet").read_bytes() == b"not Parquet"
-    assert sorted(p.name for p in lake.logs.glob("part-*")) == ["part-named", "part-new"]
+    assert sorted(p.name for p in lake.logs.glob("part-*")) == ["part- x", "part-named", "part-new"]
     assert list(lake.landing.iterdir()) == []
     figures = Ledger(lake.ledger).last_runs()["maintain"]["figures"]
     assert (figures["archive_files"], figures["landed_files"]) == (1, 3)

@@ -72,7 +72,7 @@ POINTS_OF_REPLAY = [
     *each_side("cleaner.replay_rows:remove"),
     *each_side("lakehouse.ledger:Ledger.settle"),
 ]
-# Those that each run of the long form must have been killed at.
+# Those that each run of the long form must have been killed at: they are tried first, and until a program comes by.
 CORE = {
     *each_side("cleaner.delta_lake:insert_new"),
     *each_side("lakehouse.ledger:Ledger.record_files"),
@@ -80,7 +80,7 @@ CORE = {
     *each_side("consumer.components.metrics:add_figures", 3),
     *each_side("consumer.batch:_replace", 3),
 }
-# How often a point is tried that no run comes by, each time with another wave.
+# How often another point is tried that no run comes by, each time with another wave.
 TRIES = 3
 # A program's first seconds are spent on starting: kills there teach little.
 QUIET_SHARE = 0.3
@@ -134,6 +134,8 @@ class Killer:
         for name, point in self.later:
             self.points[name].append(point)
         self.later.clear()
+        for points in self.points.values():
+            points.sort(key=CORE.__contains__)  # the last ones are taken first
 
     def disturb(self, name: str, words: Sequence[str], kills: int) -> None:
         """Kill the program up to ``kills`` times."""
@@ -151,7 +153,7 @@ class Killer:
                 self.tally.hit.append(point)
             elif point:
                 self.tally.missed[point] = self.tally.missed.get(point, 0) + 1
-                if self.tally.missed[point] < TRIES:
+                if point in CORE or self.tally.missed[point] < TRIES:
                     self.later.append((name, point))
 
     def finish(self, name: str, words: Sequence[str]) -> None:

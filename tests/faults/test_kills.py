@@ -88,14 +88,14 @@ def test_a_replay_that_is_killed_at_each_of_its_steps_leaves_what_an_undisturbed
 def test_hundreds_of_kills(
     tmp_path: Path, undisturbed: Callable[[Programs], None], pytestconfig: pytest.Config
 ) -> None:
-    """At each named point, and at as many random moments. A run that was broken off goes on when it gets its seed."""
+    """At named points, and at as many random moments. A run that was broken off goes on when it gets its seed."""
     cache = pytestconfig.cache
     assert cache is not None
     key = f"faults/{SEED}"
     known = cache.get(key, None) or {"jobs": {}, "producers": {}, "points": shuffled_points(Random(SEED)), "seconds": 0}
     jobs, producers, points = Tally(**known["jobs"]), Tally(**known["producers"]), known["points"]
     log.info("SEED=%d", SEED)
-    while (is_jobs_turn := jobs.kills < JOB_KILLS or any(points.values())) or producers.kills < PRODUCER_KILLS:
+    while (is_jobs_turn := jobs.kills < JOB_KILLS or not CORE <= set(jobs.hit)) or producers.kills < PRODUCER_KILLS:
         started = time.monotonic()
         number = jobs.rounds + producers.rounds + 1
         folder, seed = tmp_path / str(number), SEED + number
@@ -114,5 +114,4 @@ def test_hundreds_of_kills(
             name, tally.kills, tally.at_points, tally.rounds, tally.rows,
         )  # fmt: skip
     log.info("%.0f minutes; points that no run came by: %s", known["seconds"] / 60, ", ".join(jobs.never_hit) or "none")
-    assert set(jobs.hit) >= CORE, f"{AGAIN}: no run came by {sorted(CORE - set(jobs.hit))}"
     cache.set(key, None)

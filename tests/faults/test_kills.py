@@ -95,7 +95,7 @@ def test_hundreds_of_kills(
     known = cache.get(key, None) or {"jobs": {}, "producers": {}, "points": shuffled_points(Random(SEED)), "seconds": 0}
     jobs, producers, points = Tally(**known["jobs"]), Tally(**known["producers"]), known["points"]
     log.info("SEED=%d", SEED)
-    while (is_jobs_turn := jobs.kills < JOB_KILLS or not CORE <= set(jobs.hit)) or producers.kills < PRODUCER_KILLS:
+    while (is_jobs_turn := jobs.kills < JOB_KILLS or bool(CORE - set(jobs.hit))) or producers.kills < PRODUCER_KILLS:
         started = time.monotonic()
         number = jobs.rounds + producers.rounds + 1
         folder, seed = tmp_path / str(number), SEED + number

@@ -116,6 +116,7 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["merged", "quarantine"])
 def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
     settings: Settings, lake: Lake, spark: SparkSession, table: str, caplog: pytest.LogCaptureFixture
@@ -156,6 +157,7 @@ def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
 
 
 @pytest.mark.spark
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["merged", "delta"])
 def test_a_data_file_that_a_power_cut_left_empty_is_said_and_made_good(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, table: str

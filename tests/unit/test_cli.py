@@ -243,12 +243,12 @@ def test_a_producers_status_as_json_has_the_same_and_the_limit_is_a_setting(conf
         code, output = run("status", "--json", "--conf", conf)
     seen = json.loads(output)
     assert datetime.fromisoformat(seen.pop("now")).tzinfo is not None
-    never = {"state": "never run", "files": 0, "rows": 0}
+    never = {"state": "never run", "files": 0, "rows": 0, "unreadable": 0}
     never |= dict.fromkeys(("started_at", "progress_at", "landed_at", "ended_at"))
     running = {"state": "running", "started_at": then, "progress_at": then, "landed_at": then, "ended_at": None}
     assert (code, seen) == (0, {
         "data_lake": str(lake.root), "late": [], "exit_code": 0,
-        "producers": {"simulate": never, "follow": running | {"files": 12, "rows": 60_000}},
+        "producers": {"simulate": never, "follow": running | {"files": 12, "rows": 60_000, "unreadable": 0}},
     })  # fmt: skip
 
 

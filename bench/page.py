@@ -63,15 +63,12 @@ def _times(case: Case, cases: Sequence[Case], figure: str) -> str:
         return ""
     _, comma, how = case.subject.partition(", ")
     ours = f"{OURS}{comma}{how}"
-    running, alone = (
-        next(
-            (times for c in cases if c.subject == name and c.size == case.size and (times := ratio(case, c, figure))),
-            None,
-        )
-        for name in (ours, f"{ours}, the consumer not running")
-    )
-    shown = [f"{running:.2f}"] if running else []
-    return " ".join([*shown, f"({alone:.2f})"] if alone else shown)
+    shown = []
+    for subject, form in ((ours, "{:.2f}"), (f"{ours}, the consumer not running", "({:.2f})")):
+        other = next((c for c in cases if (c.subject, c.size) == (subject, case.size)), None)
+        times = None if other is None else ratio(case, other, figure)
+        shown += [] if times is None else [form.format(times)]
+    return " ".join(shown)
 
 
 def _spread(case: Case, figure: str) -> str:

@@ -45,14 +45,13 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         started = time.monotonic()
         has_merged, _, has_delta = ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         recount(lake, ledger, run)
-        has_lost = take_again_what_was_lost(lake, ledger)
-        pending = ledger.deliveries(waiting_files(lake.landing))
-        has_work = pending or (has_merged and not has_delta)
-        figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
-        if has_lost and _has_less(lake.merged, lake.delta):
+        if take_again_what_was_lost(lake, ledger) and _has_less(lake.merged, lake.delta):
             from cleaner.delta_lake import complete_merged
 
             complete_merged(session(), lake)
+        pending = ledger.deliveries(waiting_files(lake.landing))
+        has_work = pending or (has_merged and not has_delta)
+        figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
         if figures:
             compact(lake, session, settings.merge.small_files, is_ordered=False)
         retired = retire_files(lake, ledger)

@@ -73,10 +73,9 @@ class Checkpoint:
         return found
 
 
-def has_head(file: Path) -> bool:
-    """Whether a log of Spark's begins as it should; one that a power cut left empty does not."""
-    with file.open("rb") as handle:
-        return handle.readline() == f"{VERSION}\n".encode()
+def is_head(line: bytes) -> bool:
+    """Whether a log of Spark's begins as it should, with this line; one that a power cut left empty does not."""
+    return line == f"{VERSION}\n".encode()
 
 
 def batch_numbers(folder: Path) -> list[int]:

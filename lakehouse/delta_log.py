@@ -5,8 +5,9 @@ its log for no table: rows would vanish without a word, and a vacuum would then 
 """
 
 import json
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,87 +28,99 @@ _MADE_FROM = {
 
 # So far back a power cut may have left data files that are not what their commit says: nobody waits for the disk longer.
 _RECENT_COMMITS = 10
+_LAST_COMMIT = "it and its .crc files"
+
+
+@dataclass(frozen=True)
+class Log:
+    """A table's log as it was listed once: commits, checkpoints (each may be of several files) and checksums by version."""
+
+    table: Path
+    commits: dict[int, Path] = field(default_factory=dict)
+    checkpoints: dict[int, list[Path]] = field(default_factory=dict)
+    checksums: list[tuple[int, Path]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What is wrong with a log: the file, how, and whether that is the last commit alone, or it and those after it."""
+    """What is wrong with a log: the file, how, and what to move away if that mends it."""
 
     file: Path
     what: str
-    is_last_commit: bool = False
-    is_from_here: bool = False
+    away: str = ""
 
 
-def has_log(table: Path) -> bool:
-    """Whether there is a Delta table, with a log that is whole.
+def whole_log(table: Path) -> Log:
+    """The log of a table, without commits where there is no table.
 
-    :raises TableError: the log is damaged; says which file, and what to do about this table.
+    :raises TableError: it is damaged; says which file, and what to do about this table.
     """
-    commits, checkpoints = _listed(table / "_delta_log")
-    damage = _damage(table, commits, checkpoints)
-    if damage is not None:
-        raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
-    return bool(commits)
+    log = _listed(table)
+    _refuse(table, _damage(log))
+    return log
 
 
-def require_data(table: Path) -> None:
+def require_data(log: Log) -> None:
     """See that the data files of the last commits are as long as these say.
 
     Only for the table's one writer, under its lock: others see files go.
 
     :raises TableError: one is not, as after a power cut; says what to do.
     """
-    commits, _ = _listed(table / "_delta_log")
     added: dict[str, tuple[int, int]] = {}
-    for version in sorted(commits)[-_RECENT_COMMITS:]:
-        for action in _actions(commits[version]):
+    for version in sorted(log.commits)[-_RECENT_COMMITS:]:
+        for action in _actions(log.commits[version]):
             if "remove" in action:
                 added.pop(action["remove"]["path"], None)
             if "add" in action:
                 added[action["add"]["path"]] = version, action["add"]["size"]
     for path, (version, size) in sorted(added.items(), key=lambda item: item[1]):
-        file = table / unquote(path)
+        file = log.table / unquote(path)
         found = file.stat().st_size if file.exists() else 0
         if found != size:
-            damage = Damage(
-                commits[version], f"{found} bytes of {size} are there of its data file {path}",
-                is_last_commit=version == max(commits), is_from_here=True,
-            )  # fmt: skip
-            raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
+            away = (
+                _LAST_COMMIT if version == max(log.commits) else "it and the commits after it, with their .crc files,"
+            )
+            what = f"{found} bytes of {size} are there of its data file {path}"
+            _refuse(log.table, Damage(log.commits[version], what, away))
 
 
-def forget_lost_commits(table: Path) -> None:
+def forget_lost_commits(log: Log) -> None:
     """Remove the checksums of commits after the last: of one that was moved away, whose number the next one takes.
 
     Only for the table's one writer, under its lock.
     """
-    log = table / "_delta_log"
-    last = max(_listed(log)[0], default=-1)
-    for path in list(log.glob("*.crc")) if log.is_dir() else ():
-        found = _CHECKSUM.match(path.name)
-        if found and int(found[1]) > last:
+    last = max(log.commits, default=-1)
+    for version, path in log.checksums:
+        if version > last:
             path.unlink()
 
 
-def _listed(log: Path) -> tuple[dict[int, Path], dict[int, list[Path]]]:
-    """The commits and the checkpoints (which may be of several files) by version."""
-    commits: dict[int, Path] = {}
-    checkpoints: dict[int, list[Path]] = {}
-    for path in log.iterdir() if log.is_dir() else ():
-        if found := _COMMIT.match(path.name):
-            commits[int(found[1])] = path
-        elif found := _CHECKPOINT.match(path.name):
-            checkpoints.setdefault(int(found[1]), []).append(path)
-    return commits, checkpoints
+def _listed(table: Path) -> Log:
+    log, folder = Log(table), table / "_delta_log"
+    # By names: a week of a merge a minute is ten thousand of them.
+    for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208
+        if found := _COMMIT.match(name):
+            log.commits[int(found[1])] = folder / name
+        elif found := _CHECKPOINT.match(name):
+            log.checkpoints.setdefault(int(found[1]), []).append(folder / name)
+        elif found := _CHECKSUM.match(name):
+            log.checksums.append((int(found[1]), folder / name))
+    return log
 
 
-def _damage(table: Path, commits: dict[int, Path], checkpoints: dict[int, list[Path]]) -> Damage | None:
+def _refuse(table: Path, damage: Damage | None) -> None:
+    if damage is not None:
+        raise TableError(f"{damage.file}: {damage.what}; {_advice(table, damage)}")
+
+
+def _damage(log: Log) -> Damage | None:
+    table, commits = log.table, log.commits
     if not commits:
         has_data = any(table.glob("part-*.parquet")) or any(table.glob("event_date=*/*.parquet"))
         return Damage(table / "_delta_log", "the table's log is gone, its data is there") if has_data else None
-    base = max(checkpoints, default=-1)
-    for path in checkpoints.get(base, ()):
+    base = max(log.checkpoints, default=-1)
+    for path in log.checkpoints.get(base, ()):
         if not _ends_as_parquet(path):
             return Damage(path, "the checkpoint of the table's log is cut off")
     last = max(commits)
@@ -115,9 +128,8 @@ def _damage(table: Path, commits: dict[int, Path], checkpoints: dict[int, list[P
         if version not in commits:
             return Damage(table / "_delta_log" / f"{version:020}.json", "this commit is missing from the table's log")
         if not _is_whole(commits[version]):
-            return Damage(
-                commits[version], "this commit of the table's log is empty or cut off", is_last_commit=version == last
-            )
+            away = _LAST_COMMIT if version == last else ""
+            return Damage(commits[version], "this commit of the table's log is empty or cut off", away)
     return None
 
 
@@ -150,12 +162,9 @@ def _advice(table: Path, damage: Damage) -> str:
     made_from = _MADE_FROM.get(table.name) or _MADE_FROM.get(table.parent.name)
     if made_from is not None:
         return f"move {table} away: it is made anew from {made_from[0]} by: {made_from[1]}"
-    if damage.is_last_commit or damage.is_from_here:
-        what = (
-            "it and its .crc files" if damage.is_last_commit else "it and the commits after it, with their .crc files,"
-        )
+    if damage.away:
         return (
-            f"move {what} away and run again: what it held and is still landed is merged again. If consumer report then says"
-            " that rows are missing, only a backup of it has them"
+            f"move {damage.away} away and run again: what it held and is still landed is merged again. If consumer report then"
+            " says that rows are missing, only a backup of it has them"
         )
     return "restore it from a backup; without one, move merged/, quarantine/, delta/ and _ledger/ away and land the logs again"

@@ -8,10 +8,9 @@ import json
 import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 
-from lakehouse.checkpoint import has_head
+from lakehouse.checkpoint import is_head
 from lakehouse.errors import CheckpointError
 
 
@@ -30,9 +29,7 @@ def require_whole(logs: Path, last_batch: int = -1) -> None:
         try:
             entries = list(_entries(path))
         except (ValueError, TypeError, KeyError):
-            entries = None
-        if entries is None or not has_head(path):
-            raise _damaged(logs, path, "empty or cut off")
+            raise _damaged(logs, path, "empty or cut off") from None
         if path.suffix != ".compact":
             _require_files(logs, entries)
 
@@ -74,7 +71,7 @@ def files_after(logs: Path, name: str) -> Iterator[str]:
         with path.open("rb") as lines:
             lines.seek(position)
             position = 0
-            yield from (_name(entry["path"]) for entry in _parsed(lines))
+            yield from (_name(json.loads(line)["path"]) for line in lines if line.startswith(b"{"))
 
 
 def _batches(logs: Path) -> list[Path]:
@@ -89,13 +86,15 @@ def _number(path: Path) -> int:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and size of each file that a batch wrote."""
+    """Name and size of each file that a batch wrote.
+
+    :raises ValueError, TypeError, KeyError: the head is not as it should be, or one of the lines after it.
+    """
     with path.open("rb") as lines:
-        yield from ((_name(entry["path"]), entry["size"]) for entry in _parsed(lines))
-
-
-def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in lines if line.startswith(b"{"))
+        if not is_head(lines.readline()):
+            raise ValueError(path)
+        for entry in map(json.loads, lines):
+            yield _name(entry["path"]), entry["size"]
 
 
 def _end_of_line_with(path: Path, name: str) -> int:

@@ -1,6 +1,7 @@
 """Delta tables from the outside: made, described and read from their logs without a JVM (delta-rs)."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta_log import forget_lost_commits, has_log, require_data
+from lakehouse.delta_log import forget_lost_commits, require_data, whole_log
 from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def is_table(path: Path) -> bool:
 
     :raises TableError: there is one with a damaged log; says which file, and what to do.
     """
-    return has_log(path)
+    return bool(whole_log(path).commits)
 
 
 def ready_for_writing(*paths: Path) -> list[bool]:
@@ -50,11 +51,12 @@ def ready_for_writing(*paths: Path) -> list[bool]:
 
     :raises TableError: the log of one is damaged, or a data file of its last commits; nothing is done.
     """
-    are_there = [is_table(path) for path in paths]
-    for path in paths:
-        require_data(path)
-        forget_lost_commits(path)
-    return are_there
+    logs = [whole_log(path) for path in paths]
+    for log in logs:
+        require_data(log)
+    for log in logs:
+        forget_lost_commits(log)
+    return [bool(log.commits) for log in logs]
 
 
 def create_table(
@@ -170,8 +172,9 @@ def table_id(path: Path) -> str:
 
 def latest_version(path: Path) -> int:
     """The version of the last commit, from the names in the log alone; -1 where there is no table."""
-    versions = (int(p.stem) for p in (path / "_delta_log").glob("*.json") if p.stem.isdigit())
-    return max(versions, default=-1)
+    log = path / "_delta_log"
+    names = os.listdir(log) if log.is_dir() else []  # noqa: PTH208
+    return max((int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()), default=-1)
 
 
 def changed_days(path: Path, since_version: int) -> set[date] | None:

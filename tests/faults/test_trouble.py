@@ -372,6 +372,7 @@ def test_an_archives_checkpoint_older_than_logs_is_noticed(lake: Lake, archive: 
         ("_spark_metadata/2", "", "empty or cut off"),
         ("_spark_metadata/1", 'v1\n{"path":"file:///part-1', "empty or cut off"),
         ("_spark_metadata/1", "v1\n{}", "empty or cut off"),
+        ("_spark_metadata/1", "v1\n\0\0\0\0", "empty or cut off"),
         ("_spark_metadata/1", "\0\0\0\0", "empty or cut off"),
         ("part-1.parquet", None, "0 bytes of 7"),
         ("part-2.parquet", "1234", "4 bytes of 7"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from lakehouse.schema import METRIC_KEYS
+from lakehouse.metric_columns import METRIC_KEYS
 
 # What every subject computes.
 SUMS = {

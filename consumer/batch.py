@@ -1,34 +1,29 @@
-"""Exact metrics from ``delta/``: only the days that changed, replaced whole. I/O."""
+"""Exact metrics from ``delta/``: what changed, under which lock, and what is written down of it. I/O; no JVM if nothing did."""
 
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-
-from consumer.components.aggregate import exact
-from consumer.components.visitors import bot_requests, visitors
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
-from lakehouse.schema import METRIC_KEYS
-from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.settings import Settings
-from lakehouse.sql import day_condition
 from lakehouse.tables import (
-    FIGURES_HOURS,
     changed_days,
     column_names,
-    create_table,
     is_table,
     latest_version,
     partition_files,
     ready_for_writing,
     table_id,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 JOB = "batch"
 # Of a file's bytes those of the counted columns: an event_id alone takes nearly half.
@@ -46,7 +41,7 @@ class Change:
     days: set[date] | None
 
 
-def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date] | None:
+def refresh(settings: Settings, session: "Callable[[], SparkSession]") -> set[date] | None:
     """Bring ``metrics/batch/`` up to ``delta/``.
 
     :param session: makes the Spark session; not called when nothing changed.
@@ -66,13 +61,10 @@ def refresh(settings: Settings, session: Callable[[], SparkSession]) -> set[date
             spark = session()  # another job may have its turn first, and change more
             change = find_change(lake, ledger) or change
             ready_for_writing(*(lake.metrics("batch", grain) for grain in METRICS))
-            _create_tables(lake)
-            rows = _visitors(spark, lake, change.version, change.days).persist()
-            try:
-                for grain in METRICS:
-                    _replace(exact(rows, grain), lake, grain, change.days)
-            finally:
-                rows.unpersist()
+            from consumer.components.exact_tables import create_tables, replace_days
+
+            create_tables(lake)
+            replace_days(spark, lake, change.version, change.days)
             os.sync()  # the ledger must not outlast a power cut without the tables
         days = change.days
         # Last: only now do all three tables hold this version.
@@ -94,7 +86,7 @@ def find_change(lake: Lake, ledger: Ledger) -> Change | None:
     version, identifier = latest_version(lake.delta), table_id(lake.delta)
     known = ledger.last_figure(JOB, "delta_version")
     are_ours = ledger.last_figure(JOB, "delta_id") == identifier
-    are_whole = all(column_names(lake.metrics("batch", grain)) >= set(SCHEMAS[grain].names) for grain in METRICS)
+    are_whole = all(column_names(lake.metrics("batch", grain)) >= set(METRIC_COLUMNS[grain]) for grain in METRICS)
     if known is None or known > version or not are_ours or not are_whole:
         return Change(identifier, version, None)
     if known == version:
@@ -109,28 +101,3 @@ def pending_bytes(lake: Lake) -> int:
         return 0
     sizes = (size for day, size in partition_files(lake.delta) if change.days is None or day in change.days)
     return int(READ_SHARE * sum(sizes))
-
-
-def _visitors(spark: SparkSession, lake: Lake, version: int, days: set[date] | None) -> DataFrame:
-    requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
-    if days is not None:
-        requests = requests.where(F.col("event_date").isin(sorted(days)))
-    return visitors(requests, bot_requests())
-
-
-def _create_tables(lake: Lake) -> None:
-    for grain in METRICS:
-        create_table(
-            lake.metrics("batch", grain), SCHEMAS[grain],
-            partition_by=() if grain == "daily" else ("event_date",),
-            description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
-            kept_hours=FIGURES_HOURS,
-        )  # fmt: skip
-
-
-def _replace(figures: DataFrame, lake: Lake, grain: str, days: set[date] | None) -> None:
-    """Replace the rows of ``days`` in one commit; days without requests vanish."""
-    writer = figures.coalesce(1).write.format("delta").mode("overwrite")
-    if days is not None:
-        writer = writer.option("replaceWhere", day_condition("event_date", days))
-    writer.save(str(lake.metrics("batch", grain)))

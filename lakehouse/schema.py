@@ -2,6 +2,8 @@
 
 from pyspark.sql import types as T
 
+from lakehouse.metric_columns import METRIC_COLUMNS
+
 STRING, INT, LONG, TIMESTAMP = T.StringType(), T.IntegerType(), T.LongType(), T.TimestampType()
 
 
@@ -45,18 +47,10 @@ QUARANTINE = T.StructType([
     ).fields,
 ])  # fmt: skip
 
-_FIGURES = _schema(
-    ("bytes", LONG), ("client_errors", LONG), ("server_errors", LONG), ("bot_requests", LONG),
-    ("first_seen", TIMESTAMP), ("last_seen", TIMESTAMP),
-).fields  # fmt: skip
-_DAY = _schema(("event_date", T.DateType())).fields
-
-# One row per day (UTC). A visitor is one (IP, day, agent).
-DAILY = T.StructType([*_DAY, *_schema(("requests", LONG), ("visitors", LONG), ("ips", LONG)).fields, *_FIGURES])
-# One row per day and IP. Its visitors are the distinct agents seen from it.
-BY_IP = T.StructType([*_DAY, *_schema(("ip", STRING), ("requests", LONG), ("visitors", LONG)).fields, *_FIGURES])
-# One row per day and agent (null: none was sent). Its visitors are the distinct IPs seen with it.
-BY_AGENT = T.StructType([*_DAY, *_schema(("agent", STRING), ("requests", LONG), ("visitors", LONG)).fields, *_FIGURES])
-
-METRICS = {"daily": DAILY, "ip": BY_IP, "agent": BY_AGENT}
-METRIC_KEYS = {"daily": ("event_date",), "ip": ("event_date", "ip"), "agent": ("event_date", "agent")}
+# The metrics tables by grain; their columns and grains are in ``metric_columns``. What is none of these is a count.
+_KINDS = {
+    "event_date": T.DateType(), "ip": STRING, "agent": STRING, "first_seen": TIMESTAMP, "last_seen": TIMESTAMP,
+}  # fmt: skip
+METRICS = {
+    grain: _schema(*((name, _KINDS.get(name, LONG)) for name in names)) for grain, names in METRIC_COLUMNS.items()
+}

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 from deltalake import DeltaTable
 
-from lakehouse.schema import METRIC_KEYS
+from lakehouse.metric_columns import METRIC_KEYS
 
 VISITORS = """
 CREATE TEMP TABLE visitors AS

@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lakehouse.schema import LANDED, METRIC_KEYS
+from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.schema import LANDED
 
 
 def main() -> None:

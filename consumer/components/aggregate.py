@@ -3,7 +3,8 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.schema import METRIC_KEYS, METRICS
+from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.schema import METRICS
 
 SUMS = ("requests", "bytes", "client_errors", "server_errors", "bot_requests")
 

@@ -10,7 +10,8 @@ from pyspark.sql import types as T
 from consumer.components.aggregate import SUMS, sketches
 from lakehouse.lake import METRICS as GRAINS
 from lakehouse.lake import Lake
-from lakehouse.schema import METRIC_KEYS, METRICS
+from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.schema import METRICS
 from lakehouse.sql import day_condition, table
 from lakehouse.tables import FIGURES_HOURS, create_table
 

@@ -53,8 +53,8 @@ POINTS = {
         *each_side("cleaner.retire:_remove", 3),
     ],
     "batch": [
-        *each_side("consumer.batch:_create_tables"),
-        *each_side("consumer.batch:_replace", 3),
+        *each_side("consumer.components.exact_tables:create_tables"),
+        *each_side("consumer.components.exact_tables:replace", 3),
     ],
     "maintain": [
         *each_side("cleaner.maintain:compact"),
@@ -78,7 +78,7 @@ CORE = {
     *each_side("lakehouse.ledger:Ledger.record_files"),
     *each_side("cleaner.retire:_remove"),
     *each_side("consumer.components.metrics:add_figures", 3),
-    *each_side("consumer.batch:_replace", 3),
+    *each_side("consumer.components.exact_tables:replace", 3),
 }
 # How often another point is tried that no run comes by, each time with another wave.
 TRIES = 3

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from cleaner.maintain import maintain
 from cleaner.merge import merge
 from consumer.batch import find_change, refresh
+from consumer.components import exact_tables
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.schema import METRICS as SCHEMAS
@@ -78,18 +79,16 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
 def test_a_refresh_killed_between_its_tables_is_done_again(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from consumer import batch
-
     land_parquet(lake.landing / "a.parquet", [landed("e1")])
     merge(settings, lambda: spark)
-    replace = batch._replace
+    replace = exact_tables.replace
 
     def replace_or_die(rows: Any, to: Lake, grain: str, *args: Any) -> None:
         if grain == "agent":
             raise RuntimeError("killed")
         replace(rows, to, grain, *args)
 
-    monkeypatch.setattr(batch, "_replace", replace_or_die)
+    monkeypatch.setattr(exact_tables, "replace", replace_or_die)
     with pytest.raises(RuntimeError, match="killed"):
         refresh(settings, lambda: spark)
     monkeypatch.undo()

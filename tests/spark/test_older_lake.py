@@ -15,7 +15,7 @@ from cleaner.merge import merge
 from cleaner.rebuild import rebuild
 from consumer import batch
 from consumer.batch import refresh
-from consumer.components import aggregate, archive, landed_source
+from consumer.components import aggregate, archive, exact_tables, landed_source
 from consumer.streaming import stream_once
 from lakehouse import ndjson
 from lakehouse.lake import METRICS, Lake
@@ -56,7 +56,8 @@ def first_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
         schema = getattr(module, name)
         monkeypatch.setattr(module, name, T.StructType([schema[column] for column in columns]))
     figures = {grain: T.StructType([f for f in s if f.name != "last_seen"]) for grain, s in SCHEMAS.items()}
-    monkeypatch.setattr(batch, "SCHEMAS", figures)
+    monkeypatch.setattr(exact_tables, "SCHEMAS", figures)
+    monkeypatch.setattr(batch, "METRIC_COLUMNS", {grain: s.names for grain, s in figures.items()})
     monkeypatch.setattr(aggregate, "METRICS", figures)
     register_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]  # Spark's Python workers get it as it is here
     yield monkeypatch

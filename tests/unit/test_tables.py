@@ -9,11 +9,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import types as T
 
-from consumer.batch import _create_tables, find_change
+from consumer.batch import find_change
+from consumer.components.exact_tables import create_tables
 from lakehouse.errors import PipelineError
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
-from lakehouse.schema import DAILY, DELTA
+from lakehouse.schema import DELTA
 from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.tables import FIGURES_HOURS, column_names, create_table, latest_version, table_id, tidy
 
@@ -60,7 +61,7 @@ def test_a_column_of_another_type_is_an_error_that_names_it(tmp_path: Path) -> N
 
 def test_batch_metrics_that_lack_a_figure_are_counted_anew_for_all_days(lake: Lake) -> None:
     make(lake.delta, DELTA)
-    _create_tables(lake)
+    create_tables(lake)
     ledger = Ledger(lake.ledger)
     with ledger.run("batch") as run:
         run.figures |= {"delta_id": table_id(lake.delta), "delta_version": 0}
@@ -70,14 +71,14 @@ def test_batch_metrics_that_lack_a_figure_are_counted_anew_for_all_days(lake: La
     change = find_change(lake, ledger)
     assert change is not None
     assert change.days is None
-    _create_tables(lake)
+    create_tables(lake)
     assert [column_names(lake.metrics("batch", grain)) for grain in METRICS] == [
         set(SCHEMAS[grain].names) for grain in METRICS
     ]
 
 
 def test_what_a_table_no_longer_uses_goes_by_its_age_and_the_checksums_with_it(tmp_path: Path) -> None:
-    create_table(tmp_path, DAILY, description="test", kept_hours=FIGURES_HOURS)
+    create_table(tmp_path, SCHEMAS["daily"], description="test", kept_hours=FIGURES_HOURS)
     for number in range(3):
         write_deltalake(
             str(tmp_path), pa.table({"requests": pa.array([number], pa.int64())}), mode="overwrite", schema_mode="merge"

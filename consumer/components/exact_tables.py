@@ -1,0 +1,50 @@
+"""The tables of the exact metrics, ``metrics/batch/``: days counted from ``delta/``, replaced whole. I/O."""
+
+from collections.abc import Set
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from consumer.components.aggregate import exact
+from consumer.components.visitors import bot_requests, visitors
+from lakehouse.lake import METRICS, Lake
+from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.sql import day_condition
+from lakehouse.tables import FIGURES_HOURS, create_table
+
+
+def create_tables(lake: Lake) -> None:
+    """Create those of the three tables that are not there, and add the columns that those of an older lake lack."""
+    for grain in METRICS:
+        create_table(
+            lake.metrics("batch", grain), SCHEMAS[grain],
+            partition_by=() if grain == "daily" else ("event_date",),
+            description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
+            kept_hours=FIGURES_HOURS,
+        )  # fmt: skip
+
+
+def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] | None) -> None:
+    """Count ``days`` of ``delta/`` at ``version`` and replace their rows in each table, in one commit a table.
+
+    :param days: ``None`` for all.
+    """
+    requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
+    if days is not None:
+        requests = requests.where(F.col("event_date").isin(sorted(days)))
+    rows = visitors(requests, bot_requests()).persist()
+    try:
+        for grain in METRICS:
+            replace(exact(rows, grain), lake, grain, days)
+    finally:
+        rows.unpersist()
+
+
+def replace(figures: DataFrame, lake: Lake, grain: str, days: Set[date] | None) -> None:
+    """Replace the rows of ``days`` in the table of ``grain``; days without requests vanish."""
+    writer = figures.coalesce(1).write.format("delta").mode("overwrite")
+    if days is not None:
+        writer = writer.option("replaceWhere", day_condition("event_date", days))
+    writer.save(str(lake.metrics("batch", grain)))

@@ -57,7 +57,7 @@ def archived(spark: SparkSession, lake: Lake) -> list[tuple[Any, ...]]:
 
 def running_figures(spark: SparkSession, lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
     forget_logs(spark)
-    return {g: rows(spark, lake.metrics("streaming", g), *SCHEMAS[g].names) for g in METRICS}
+    return {g: rows(lake.metrics("streaming", g), *SCHEMAS[g].names) for g in METRICS}
 
 
 @pytest.mark.spark
@@ -84,14 +84,14 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
     forget_logs(spark)
     assert merge(settings, lambda: spark) == 1
     merged = [("e1", "a.json", 200), ("e3", "c.json", 404)]
-    assert rows(spark, lake.merged, "event_id", "landed_file", "status") == merged
-    assert rows(spark, lake.delta, "event_id", "landed_file", "status") == merged
+    assert rows(lake.merged, "event_id", "landed_file", "status") == merged
+    assert rows(lake.delta, "event_id", "landed_file", "status") == merged
     assert [(f.landed_file, f.rows, f.merged, f.duplicates, f.quarantined) for f in Ledger(lake.ledger).waiting_to_retire()] == [
         ("a.json", 4, 1, 1, 2), ("c.json", 2, 1, 1, 0),
     ]  # fmt: skip
 
     # The ledger is gone, and one landed file too: what the tables know of is counted anew, what is landed merged again.
-    quarantined = rows(spark, lake.quarantine, "*")
+    quarantined = rows(lake.quarantine)
     lake.ledger.unlink()
     (lake.landing / "a.json").unlink()
     land_json(lake.landing / "d.json", [landed("e4")])
@@ -104,14 +104,14 @@ def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_
         "file refused: unknown kind of file '.csv', expected .json, .jsonl, .ndjson, .parquet": 1,
         "line does not parse": 1, "no ip": 1,
     }  # fmt: skip
-    assert rows(spark, lake.quarantine, "*") == quarantined
+    assert rows(lake.quarantine) == quarantined
 
     # delta/ was moved away: the next merge fills it from merged/, though nothing has landed.
-    enriched = rows(spark, lake.delta, "*")
+    enriched = rows(lake.delta)
     lake.delta.rename(lake.root / "away")
     forget_logs(spark)
     assert merge(settings, lambda: spark) == 0
-    assert rows(spark, lake.delta, "*") == enriched
+    assert rows(lake.delta) == enriched
     assert merge(settings, no_session) == 0
 
 
@@ -129,14 +129,14 @@ def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
     merge(settings, lambda: spark)
     land_json(lake.landing / "c.json", [landed("e5"), landed("e5"), landed("e6", status=None)])
     merge(settings, lambda: spark)
-    known = {t: rows(spark, lake.tables[t], "event_id", "landed_file") for t in ("merged", "delta", "quarantine")}
+    known = {t: rows(lake.tables[t], "event_id", "landed_file") for t in ("merged", "delta", "quarantine")}
     counted = Ledger(lake.ledger).totals()
     path = lake.tables[table]
     (path / "_delta_log" / f"{latest_version(path):020}.json").unlink()  # a bad disk took it
     forget_logs(spark)
     assert merge(settings, lambda: spark) == 2
     assert f"the last commits of {table}/ are gone: 2 landed files are merged again" in caplog.text
-    assert {t: rows(spark, lake.tables[t], "event_id", "landed_file") for t in known} == known
+    assert {t: rows(lake.tables[t], "event_id", "landed_file") for t in known} == known
     assert Ledger(lake.ledger).totals() == counted
     assert report(settings).identity.holds
     assert merge(settings, no_session) == 0
@@ -149,7 +149,7 @@ def test_a_commit_that_the_ledger_counts_is_made_good_from_what_is_still_landed(
     forget_logs(spark)
     if table == "merged":
         assert merge(settings, lambda: spark) == 0
-        assert rows(spark, lake.merged, "event_id", "landed_file") == known["merged"]
+        assert rows(lake.merged, "event_id", "landed_file") == known["merged"]
         assert report(settings).identity.holds
     else:
         assert merge(settings, no_session) == 0
@@ -188,7 +188,7 @@ def test_a_data_file_that_a_power_cut_left_empty_is_said_and_made_good(
     forget_logs(spark)
     assert merge(settings, lambda: spark) == 1
     for name in ("merged", "delta"):
-        assert rows(spark, lake.tables[name], "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json")]
+        assert rows(lake.tables[name], "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json")]
     assert report(settings).identity.holds
 
 
@@ -341,14 +341,14 @@ def test_batch_figures_with_a_damaged_log_are_made_anew_once_they_are_moved_away
     merge(settings, lambda: spark)
     refresh(settings, lambda: spark)
     path = lake.metrics("batch", "ip")
-    figures = rows(spark, path, "*")
+    figures = rows(path)
     empty(path / "_delta_log" / f"{latest_version(path):020}.json")
     with pytest.raises(TableError, match=f"move {path} away: it is made anew from delta/ by: python -m consumer batch"):
         refresh(settings, no_session)
     move_away(path)
     forget_logs(spark)
     refresh(settings, lambda: spark)
-    assert rows(spark, path, "*") == figures
+    assert rows(path) == figures
 
 
 # A full disk under Spark ----------------------------------------------------------------------------------------------
@@ -399,11 +399,11 @@ def test_a_disk_that_fills_up_in_the_middle_of_jobs_leaves_nothing_that_stops_th
     assert failed
     assert all("space" in said for said in failed), failed
     expected = sorted((f"{name}{n}", f"{name}.json") for name in names for n in range(1000))
-    assert rows(spark, lake.merged, "event_id", "landed_file") == expected
-    assert rows(spark, lake.delta, "event_id", "landed_file") == expected
+    assert rows(lake.merged, "event_id", "landed_file") == expected
+    assert rows(lake.delta, "event_id", "landed_file") == expected
     assert archived(spark, lake) == sorted((file, event_id, None) for event_id, file in expected)
     for mode in ("streaming", "batch"):
-        assert rows(spark, lake.metrics(mode, "daily"), "event_date", "requests", "bytes") == [(DAY, 6000, 600_000)]
+        assert rows(lake.metrics(mode, "daily"), "event_date", "requests", "bytes") == [(DAY, 6000, 600_000)]
     assert report(settings).identity.holds
 
 
@@ -459,9 +459,9 @@ def test_a_killed_jvm_or_python_worker_is_said_and_the_next_run_goes_on(tmp_path
     late = status(settings, datetime.now(UTC)).late
     assert any(s.startswith("merge: the last run") and "Spark's JVM has ended" in s for s in late), late
     assert merge(settings, lambda: spark) == 1
-    assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.json")]
-    assert rows(spark, lake.delta, "event_id", "landed_file") == [("e1", "a.json")]
-    assert rows(spark, lake.quarantine, "event_id", "reasons") == [("e2", ["no status"])]
+    assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.json")]
+    assert rows(lake.delta, "event_id", "landed_file") == [("e1", "a.json")]
+    assert rows(lake.quarantine, "event_id", "reasons") == [("e2", ["no status"])]
 
     offsets = lake.checkpoint("archive") / "offsets" / "0"
     code, said = killed_when(conf, "consumer", ("stream", "--once"), "pyspark.daemon", offsets.exists)

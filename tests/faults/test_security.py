@@ -26,6 +26,7 @@ from lakehouse.logs import configure
 from lakehouse.settings import Settings
 from tests.builders import land_json, land_parquet, landed, unparsed
 from tests.faults.machine import ROOT, run, settings_file
+from tests.tables import rows
 
 # What a visitor may send, in a request line, an agent, a referer, a host or a field of JSON.
 HOSTILE = [
@@ -77,18 +78,13 @@ def test_hostile_strings_stay_data_from_landing_to_report(
     assert seen.identity.holds
 
     # Every string is there as it came, but for the blanks around it.
-    def stored(path: Path, *columns: str) -> list[tuple[Any, ...]]:
-        return sorted(
-            (tuple(r) for r in spark.read.format("delta").load(str(path)).select(*columns).collect()), key=repr
-        )
-
     expected = [tuple(_cleaned(row[c], c) for c in ("event_id", *FIELDS)) for row in [*sent, *ids, *ips]]
-    assert stored(lake.merged, "event_id", *FIELDS) == sorted(expected, key=repr)
-    assert stored(lake.delta, "event_id", *FIELDS) == sorted(expected, key=repr)
-    assert [raw for _, raw in stored(lake.quarantine, "event_id", "raw") if raw is not None] == [
+    assert rows(lake.merged, "event_id", *FIELDS) == sorted(expected, key=repr)
+    assert rows(lake.delta, "event_id", *FIELDS) == sorted(expected, key=repr)
+    assert [raw for _, raw in rows(lake.quarantine, "event_id", "raw") if raw is not None] == [
         raw for _, raw in sorted(((f"u{n}", text) for n, text in enumerate(HOSTILE)), key=repr)
     ]
-    by_ip = {row[0] for row in stored(lake.metrics("batch", "ip"), "ip")}
+    by_ip = {row[0] for row in rows(lake.metrics("batch", "ip"), "ip")}
     assert by_ip == {_cleaned(text, "ip") for text in HOSTILE} | {"192.0.2.1"}
 
     # Nothing was made but what the lake has by its own names.

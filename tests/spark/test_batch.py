@@ -15,11 +15,12 @@ from consumer.batch import find_change, refresh
 from consumer.components import exact_tables
 from lakehouse.lake import METRICS, Lake
 from lakehouse.ledger import Ledger
-from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.sink_log import archived_files
 from lakehouse.tables import latest_version, partition_files
 from tests.builders import T0, land_parquet, landed
+from tests.tables import rows
 
 DAY, NEXT = date(2024, 5, 17), date(2024, 5, 18)
 TOMORROW = T0 + timedelta(days=1)
@@ -29,10 +30,8 @@ def no_session() -> SparkSession:
     raise AssertionError("a JVM was started")
 
 
-def figures(spark: SparkSession, lake: Lake, grain: str) -> list[tuple[Any, ...]]:
-    table = spark.read.format("delta").load(str(lake.metrics("batch", grain))).select(*SCHEMAS[grain].names)
-    found = [tuple(v.astimezone(UTC) if isinstance(v, datetime) else v for v in row) for row in table.collect()]
-    return sorted(found, key=repr)
+def figures(lake: Lake, grain: str) -> list[tuple[Any, ...]]:
+    return rows(lake.metrics("batch", grain), *METRIC_COLUMNS[grain])
 
 
 def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, spark: SparkSession) -> None:
@@ -49,16 +48,16 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
     merge(settings, session)
     assert refresh(settings, session) is None
     later = T0 + timedelta(hours=1)
-    assert figures(spark, lake, "daily") == [
+    assert figures(lake, "daily") == [
         (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later),
         (NEXT, 1, 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
     ]
-    assert figures(spark, lake, "ip") == [
+    assert figures(lake, "ip") == [
         (DAY, "192.0.2.1", 3, 2, 200, 1, 1, 2, T0, T0),
         (DAY, "192.0.2.2", 1, 1, 100, 0, 0, 1, later, later),
         (NEXT, "192.0.2.1", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
     ]
-    assert figures(spark, lake, "agent") == [
+    assert figures(lake, "agent") == [
         (DAY, "curl/7.68.0", 3, 2, 200, 1, 0, 3, T0, later),
         (DAY, None, 1, 1, 100, 0, 1, 0, T0, T0),
         (NEXT, "curl/7.68.0", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
@@ -71,9 +70,9 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
     merge(settings, session)
     assert find_change(lake, Ledger(lake.ledger)).days == {NEXT}  # type: ignore[union-attr]
     assert refresh(settings, session) == {NEXT}
-    assert figures(spark, lake, "daily")[0] == (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later)
-    assert figures(spark, lake, "daily")[1] == (NEXT, 2, 1, 1, 101, 0, 0, 2, TOMORROW, TOMORROW)
-    assert len(figures(spark, lake, "ip")) == 3
+    assert figures(lake, "daily")[0] == (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later)
+    assert figures(lake, "daily")[1] == (NEXT, 2, 1, 1, 101, 0, 0, 2, TOMORROW, TOMORROW)
+    assert len(figures(lake, "ip")) == 3
 
 
 def test_a_refresh_killed_between_its_tables_is_done_again(
@@ -94,8 +93,8 @@ def test_a_refresh_killed_between_its_tables_is_done_again(
     monkeypatch.undo()
     assert Ledger(lake.ledger).last_runs()["batch"]["exit_code"] == 1
     refresh(settings, lambda: spark)
-    assert [row[1] for row in figures(spark, lake, "daily")] == [1]
-    assert [row[2] for row in figures(spark, lake, "agent")] == [1]
+    assert [row[1] for row in figures(lake, "daily")] == [1]
+    assert [row[2] for row in figures(lake, "agent")] == [1]
 
 
 @pytest.mark.apache_spark
@@ -116,7 +115,7 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
         )
         merge(settings, lambda: spark)
     assert len(partition_files(lake.merged)) == 3
-    before = sorted(spark.read.format("delta").load(str(lake.merged)).collect())
+    before = rows(lake.merged)
     orphan = lake.merged / "event_date=2024-05-17" / "part-of-a-killed-writer.snappy.parquet"
     orphan.write_bytes(b"x")
     os.utime(orphan, (0, 0))
@@ -135,7 +134,7 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
 
     maintain(eager, lambda: spark, in_two_days)
     assert [day for day, _ in partition_files(lake.merged)] == [DAY]
-    assert sorted(spark.read.format("delta").load(str(lake.merged)).collect()) == before
+    assert rows(lake.merged) == before
     assert not orphan.exists()
     (compacted,) = DeltaTable(str(lake.merged)).file_uris()
     minutes = [row.timestamp.minute for row in spark.read.parquet(compacted).collect()]

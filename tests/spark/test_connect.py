@@ -15,9 +15,10 @@ from lakehouse import session
 from lakehouse.errors import EngineError
 from lakehouse.lake import Lake
 from lakehouse.ledger import FileFigures, Ledger
-from lakehouse.session import SQL_CONF, STATIC_CONF
+from lakehouse.session import FIRST_COMPILER_ONLY, FROM_ARCHIVE, SQL_CONF, STATIC_CONF
 from lakehouse.settings import Settings, unpack_settings
 from tests.builders import land_json, land_parquet, landed, unparsed
+from tests.engine import QUICK_CONF
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -31,9 +32,10 @@ def server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    conf = STATIC_CONF | SQL_CONF | {
+    conf = STATIC_CONF | SQL_CONF | QUICK_CONF | {
         "spark.connect.grpc.binding.port": str(port), "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.sql.shuffle.partitions": "1", "spark.driver.memory": "1g", "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": " ".join(["-XX:+UseSerialGC", *FIRST_COMPILER_ONLY, *FROM_ARCHIVE]),
     }  # fmt: skip
     submit = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
     words = [submit, "--master", "local[2]", "--class", "org.apache.spark.sql.connect.service.SparkConnectServer"]

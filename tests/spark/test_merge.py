@@ -47,8 +47,8 @@ def test_a_request_is_cleaned_merged_and_enriched(run: Callable[[], int], lake: 
     assert run() == 1
     merged = ("e1", T0, date(2024, 5, 17), "192.0.2.1", None, "GET", "/a", "x=1", "HTTP/1.1", 404, 100, None, agent,
               "example.org", "access.log", 0, T0, "a.parquet", '{"a":1}')  # fmt: skip
-    assert rows(spark, lake.merged, "*") == [merged]
-    assert rows(spark, lake.delta, "*") == [(*merged, "Googlebot", None, "Spider", True, "4xx")]
+    assert rows(lake.merged) == [merged]
+    assert rows(lake.delta) == [(*merged, "Googlebot", None, "Spider", True, "4xx")]
     assert figures(lake) == [FileFigures("a.parquet", "a.parquet", 1, 1, 0, 0)]
 
 
@@ -68,13 +68,13 @@ def test_rows_of_parquet_and_json_end_in_exactly_one_place(
     )
     land_json(lake.landing / "b.json", [landed("e1"), landed("e4"), "{nonsense", "", landed("e5", ip="-")])
     assert run() == 2
-    assert rows(spark, lake.merged, "event_id", "landed_file") == [
+    assert rows(lake.merged, "event_id", "landed_file") == [
         ("e1", "a.parquet"),
         ("e3", "a.parquet"),
         ("e4", "b.json"),
     ]
-    assert rows(spark, lake.delta, "event_id", "is_bot") == [("e1", True), ("e3", False), ("e4", True)]
-    quarantine = rows(spark, lake.quarantine, "landed_file", "raw", "reasons", "ip")
+    assert rows(lake.delta, "event_id", "is_bot") == [("e1", True), ("e3", False), ("e4", True)]
+    quarantine = rows(lake.quarantine, "landed_file", "raw", "reasons", "ip")
     assert quarantine == [
         ("a.parquet", "garbage", ["line does not parse"], None),
         ("a.parquet", None, ["status outside 100-599"], "192.0.2.1"),
@@ -95,7 +95,7 @@ def test_identical_rows_without_an_id_are_all_kept_once(
     run()
     Ledger(lake.ledger).path.unlink()  # as if killed before the ledger was written
     run()
-    ids = rows(spark, lake.quarantine, "event_id", "ip", "reasons")
+    ids = rows(lake.quarantine, "event_id", "ip", "reasons")
     assert sorted(ip for _, ip, _ in ids) == ["192.0.2.1", "192.0.2.1", "192.0.2.2"]
     assert {tuple(why) for _, _, why in ids} == {("no event_id",)}
     assert len({event_id for event_id, _, _ in ids}) == 3
@@ -106,10 +106,10 @@ def test_a_replay_adds_nothing(run: Callable[[], int], lake: Lake, spark: SparkS
     batch = [landed("e1"), landed("e2", timestamp=T0 + 5 * HOUR), unparsed("u1", "garbage")]
     land_parquet(lake.landing / "a.parquet", batch)
     run()
-    before = {path: rows(spark, path, "*") for path in (lake.merged, lake.delta, lake.quarantine)}
+    before = {path: rows(path) for path in (lake.merged, lake.delta, lake.quarantine)}
     land_json(lake.landing / "0.json", batch)
     run()
-    assert {path: rows(spark, path, "*") for path in before} == before
+    assert {path: rows(path) for path in before} == before
     assert figures(lake)[0] == FileFigures("0.json", "0.json", 3, 0, 3, 0)
 
 
@@ -118,7 +118,7 @@ def test_the_same_id_at_another_time_is_another_request(
 ) -> None:
     land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1", timestamp=T0 + HOUR)])
     run()
-    assert rows(spark, lake.merged, "event_id", "timestamp") == [("e1", T0), ("e1", T0 + HOUR)]
+    assert rows(lake.merged, "event_id", "timestamp") == [("e1", T0), ("e1", T0 + HOUR)]
 
 
 @pytest.mark.parametrize("table", ["merged", "quarantine", "delta"])
@@ -141,9 +141,9 @@ def test_a_pass_killed_before_any_table_is_run_again_without_loss_or_double(
         run()
     monkeypatch.undo()
     assert run() == 2
-    assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
-    assert rows(spark, lake.delta, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
-    assert rows(spark, lake.quarantine, "landed_file", "reasons") == [
+    assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
+    assert rows(lake.delta, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
+    assert rows(lake.quarantine, "landed_file", "reasons") == [
         ("a.parquet", ["line does not parse"]), ("a.parquet", ["no status"]), ("b.json", ["no event_id"]),
     ]  # fmt: skip
     assert [(f.rows, f.merged, f.duplicates, f.quarantined) for f in figures(lake)] == [(4, 1, 1, 2), (2, 1, 0, 1)]
@@ -180,11 +180,11 @@ def test_refused_files_go_to_quarantine_byte_for_byte_and_hold_nothing_up(
     (lake.landing / "a.parquet").write_bytes(b"not Parquet at all")
     (lake.landing / "c.csv").write_text("x")
     assert run() == 3
-    assert rows(spark, lake.merged, "event_id") == [("e1",)]
+    assert rows(lake.merged, "event_id") == [("e1",)]
     kept = {p.name: p.read_bytes() for p in lake.refused_files.iterdir()}
     assert kept == {"a.parquet": b"not Parquet at all", "c.csv": b"x"}
     assert [p.name for p in lake.landing.iterdir()] == ["b.parquet"]
-    reasons = dict(rows(spark, lake.quarantine, "landed_file", "reasons"))
+    reasons = dict(rows(lake.quarantine, "landed_file", "reasons"))
     assert reasons["a.parquet"][0].startswith("file refused: not readable as Parquet")
     assert reasons["c.csv"] == ["file refused: unknown kind of file '.csv', expected .json, .jsonl, .ndjson, .parquet"]
     assert Ledger(lake.ledger).totals() == {
@@ -204,7 +204,7 @@ def test_a_refused_file_and_a_row_that_claims_its_id_are_both_quarantined_whiche
     assert run() == 1
     merge_deliveries(spark, settings, deliveries)  # as after a kill before the ledger knew of it
     reason = "file refused: unknown kind of file '.csv', expected .json, .jsonl, .ndjson, .parquet"
-    assert rows(spark, lake.quarantine, "event_id", "landed_file", "reasons", "status") == [
+    assert rows(lake.quarantine, "event_id", "landed_file", "reasons", "status") == [
         ("refused-b.csv", "a.parquet", ["status outside 100-599"], 42), ("refused-b.csv", "b.csv", [reason], None),
         ("refused-c.csv", "a.parquet", ["status outside 100-599"], 42), ("refused-c.csv", "c.csv", [reason], None),
     ]  # fmt: skip
@@ -248,7 +248,7 @@ def test_many_rows_are_merged_in_several_passes_of_one_run(settings: Settings, l
     for name in "abc":
         land_parquet(lake.landing / f"{name}.parquet", [landed(f"{name}{i}") for i in range(2)] + [landed("same")])
     assert merge(small, lambda: spark) == 3
-    assert len(rows(spark, lake.merged, "event_id")) == 7
+    assert len(rows(lake.merged, "event_id")) == 7
     assert [(f.merged, f.duplicates) for f in figures(lake)] == [(3, 0), (2, 1), (2, 1)]
 
 
@@ -258,7 +258,7 @@ def test_file_names_are_names_and_never_patterns(run: Callable[[], int], lake: L
         write = land_json if name.endswith(".json") else land_parquet
         write(lake.landing / name, [landed(f"e{number}")])
     assert run() == len(names)
-    assert dict(rows(spark, lake.merged, "landed_file", "event_id")) == {name: f"e{i}" for i, name in enumerate(names)}
+    assert dict(rows(lake.merged, "landed_file", "event_id")) == {name: f"e{i}" for i, name in enumerate(names)}
 
 
 def test_history_is_searched_only_in_the_hours_of_the_batch_and_always_there(
@@ -294,7 +294,7 @@ def test_a_file_delivered_again_under_its_name_is_counted_by_itself(
         land_parquet(lake.landing / "a.parquet", [landed("e1"), unparsed("u", "x")])
         assert run() == 1
         assert list(lake.landing.iterdir()) == []
-    assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.parquet")]
+    assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.parquet")]
     totals = Ledger(lake.ledger).totals()
     assert totals == {
         "files": 3,
@@ -313,7 +313,7 @@ def test_a_thousand_files_are_merged_in_one_run(run: Callable[[], int], lake: La
             lake.landing / f"{number:04}.json", [landed(f"e{number}", timestamp=T0 + number * timedelta(seconds=1))]
         )
     assert run() == 1000
-    assert rows(spark, lake.merged, "event_id", "landed_file") == sorted((f"e{n}", f"{n:04}.json") for n in range(1000))
+    assert rows(lake.merged, "event_id", "landed_file") == sorted((f"e{n}", f"{n:04}.json") for n in range(1000))
     assert latest_version(lake.merged) == 1
 
 
@@ -333,7 +333,7 @@ def test_a_file_that_grows_under_the_merge_holds_nothing_up_and_is_taken_again(
     as_read = Ledger(lake.ledger).totals()
     monkeypatch.undo()
     assert run() == 1
-    assert rows(spark, lake.merged, "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json"), ("e3", "a.json")]
+    assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json"), ("e3", "a.json")]
     sums = [(t["rows"], t["merged"], t["duplicates"], t["unbalanced"]) for t in (as_read, Ledger(lake.ledger).totals())]
     assert sums == [(3, 3, 0, 0), (5, 3, 2, 0)]
 
@@ -360,13 +360,13 @@ def test_small_files_of_a_day_are_joined_at_once_and_a_file_that_comes_back_long
         merge(tidy, lambda: spark)
         expected = number + 1 if number < 2 else 1
         assert [len(partition_files(path)) for path in (lake.merged, lake.delta, lake.quarantine)] == [expected] * 3
-    before = {path: rows(spark, path, "*") for path in (lake.merged, lake.delta, lake.quarantine)}
+    before = {path: rows(path) for path in (lake.merged, lake.delta, lake.quarantine)}
     ledger.retire(["0.json", "0.parquet"])
     (lake.landing / "0.json").unlink()
     assert ledger.fold(datetime.now(UTC) + HOUR) == 1
     land_parquet(lake.landing / "0.parquet", [landed("e0")])
     assert merge(tidy, lambda: spark) == 1
-    assert {path: rows(spark, path, "*") for path in before} == before
+    assert {path: rows(path) for path in before} == before
     assert figures(lake)[0] == FileFigures("0.parquet/2", "0.parquet", 1, 0, 1, 0)
     assert ledger.totals() == {
         "files": 7, "refused": 0, "rows": 7, "merged": 3, "duplicates": 1, "quarantined": 3, "unbalanced": 0,

@@ -100,11 +100,9 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
         ("e1", "a.json", T0, None), ("e2", "b.parquet", TOMORROW, None), ("e3", "c.parquet", T0, '{"rest":"x"}'),
         ("e5", "d.json", T0, '{"colour":"blue"}'),
     ]  # fmt: skip
-    assert rows(spark, lake.merged, *merged) == expected
-    assert rows(spark, lake.delta, *merged, "browser") == [
-        (*row, None if row[0] == "e2" else "curl") for row in expected
-    ]
-    assert rows(spark, lake.quarantine, "event_id", "landed_file", "raw", "reasons", "rescued") == [
+    assert rows(lake.merged, *merged) == expected
+    assert rows(lake.delta, *merged, "browser") == [(*row, None if row[0] == "e2" else "curl") for row in expected]
+    assert rows(lake.quarantine, "event_id", "landed_file", "raw", "reasons", "rescued") == [
         ("e4", "d.json", None, ["status outside 100-599"], '{"colour":"red"}'),
         ("u1", "a.json", "x", ["line does not parse"], None),
         ("u2", "c.parquet", "y", ["line does not parse"], None),
@@ -126,8 +124,8 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     )
     daily = [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0), (NEXT, 1, 1, 1, 100, 0, 0, 0, TOMORROW, TOMORROW)]
     for mode in ("streaming", "batch"):
-        assert rows(spark, lake.metrics(mode, "daily"), *SCHEMAS["daily"].names) == daily
-        assert [row[2] for row in rows(spark, lake.metrics(mode, "agent"), "event_date", "agent", "requests")] == [3, 1]
+        assert rows(lake.metrics(mode, "daily"), *SCHEMAS["daily"].names) == daily
+        assert [row[2] for row in rows(lake.metrics(mode, "agent"), "event_date", "agent", "requests")] == [3, 1]
     # Gone on with, not made anew; and where no column was missing, no commit says so.
     assert {name: table_id(path) for name, path in lake.tables.items()} == {n: i for n, (i, _) in tables.items()}
     assert {latest_version(lake.metrics("streaming", grain)) for grain in METRICS} == {2}
@@ -141,24 +139,22 @@ def test_a_rebuild_may_come_before_the_first_merge(
     path = land_parquet(lake.landing / "b.parquet", [landed("e2", agent=None, timestamp=TOMORROW)])
     pq.write_table(pq.read_table(path).drop_columns(["rescued"]), path)
     merge(settings, lambda: spark)
-    record = rows(spark, lake.merged, *FIRST_MERGED)
+    record = rows(lake.merged, *FIRST_MERGED)
     tables = (table_id(lake.merged), table_id(lake.delta))
     assert not any("rescued" in column_names(path) for path in (lake.merged, lake.delta))
     first_release.undo()
 
     rebuild(settings, lambda: spark)
 
-    assert rows(spark, lake.merged, *FIRST_MERGED, "rescued") == [(*row, None) for row in record]
+    assert rows(lake.merged, *FIRST_MERGED, "rescued") == [(*row, None) for row in record]
     enriched = [("curl", None, None, True, "2xx"), (None, None, None, False, "2xx")]
     columns = (*FIRST_MERGED, "rescued", "browser", "os", "device", "is_bot", "status_class")
-    assert rows(spark, lake.delta, *columns) == [
-        (*row, None, *more) for row, more in zip(record, enriched, strict=True)
-    ]
+    assert rows(lake.delta, *columns) == [(*row, None, *more) for row, more in zip(record, enriched, strict=True)]
     assert (table_id(lake.merged), table_id(lake.delta)) == tables
 
     land_parquet(lake.landing / "c.parquet", [landed("e3", rescued='{"rest":"x"}'), landed("e1")])
     merge(settings, lambda: spark)
     for path in (lake.merged, lake.delta):
-        assert rows(spark, path, "event_id", "landed_file", "rescued") == [
+        assert rows(path, "event_id", "landed_file", "rescued") == [
             ("e1", "a.json", None), ("e2", "b.parquet", None), ("e3", "c.parquet", '{"rest":"x"}'),
         ]  # fmt: skip

@@ -81,19 +81,19 @@ def test_promoting_adds_a_column_for_rows_to_come_and_a_rebuild_gives_it_to_all(
     land("e2")
     merge(promoting, session)
     columns = ("event_id", "rescued", "browser", "status_class")
-    assert rows(spark, lake.delta, *columns, "seconds") == [
+    assert rows(lake.delta, *columns, "seconds") == [
         ("e1", '{"t":0.5}', "curl", "2xx", None), ("e2", '{"t":0.5}', "curl", "2xx", 0.5),
     ]  # fmt: skip
 
     rebuild(promoting, session)
     both = [("e1", '{"t":0.5}', "curl", "2xx", 0.5), ("e2", '{"t":0.5}', "curl", "2xx", 0.5)]
-    assert rows(spark, lake.delta, *columns, "seconds") == both
+    assert rows(lake.delta, *columns, "seconds") == both
     assert (table_id(lake.delta), Ledger(lake.ledger).last_figure("rebuild", "rows")) == (identifier, 2)
     assert refresh(settings, session) == {T0.date()}
 
     land("e3")
     merge(settings, session)  # no longer promoted: null from now on
-    assert rows(spark, lake.delta, "event_id", "seconds") == [("e1", 0.5), ("e2", 0.5), ("e3", None)]
+    assert rows(lake.delta, "event_id", "seconds") == [("e1", 0.5), ("e2", 0.5), ("e3", None)]
 
     as_text = with_promoted(settings, seconds={"field": "t"})
     land("e4")
@@ -101,8 +101,8 @@ def test_promoting_adds_a_column_for_rows_to_come_and_a_rebuild_gives_it_to_all(
         merge(as_text, lambda: pytest.fail("a JVM was started"))
     rebuild(as_text, session)
     merge(as_text, session)
-    assert rows(spark, lake.delta, "event_id", "seconds") == [(f"e{n}", "0.5") for n in (1, 2, 3, 4)]
+    assert rows(lake.delta, "event_id", "seconds") == [(f"e{n}", "0.5") for n in (1, 2, 3, 4)]
     rebuild(settings, session)
     assert "seconds" not in column_names(lake.delta)
-    assert rows(spark, lake.delta, *columns) == [(f"e{n}", '{"t":0.5}', "curl", "2xx") for n in (1, 2, 3, 4)]
+    assert rows(lake.delta, *columns) == [(f"e{n}", '{"t":0.5}', "curl", "2xx") for n in (1, 2, 3, 4)]
     assert latest_version(lake.merged) == 4  # the record is not touched

@@ -152,22 +152,20 @@ DONE = {
 }  # fmt: skip
 
 
-def content(spark: SparkSession, lake: Lake) -> dict[str, Any]:
+def content(lake: Lake) -> dict[str, Any]:
     """All rows of the three tables."""
-    return {name: rows(spark, lake.tables[name], "*") for name in ("merged", "quarantine", "delta")}
+    return {name: rows(lake.tables[name]) for name in ("merged", "quarantine", "delta")}
 
 
 def test_what_passes_now_is_merged_and_enriched_and_leaves_quarantine_as_does_what_was_merged_since(
     quarantined: Path, replayed: Path, spark: SparkSession
 ) -> None:
-    assert rows(spark, Lake(quarantined).quarantine, "landed_file", "ip", "reasons", "raw") == sorted(
-        QUARANTINED, key=repr
-    )
+    assert rows(Lake(quarantined).quarantine, "landed_file", "ip", "reasons", "raw") == sorted(QUARANTINED, key=repr)
     lake = Lake(replayed)
-    assert rows(spark, lake.merged, *COLUMNS) == MERGED
-    assert rows(spark, lake.delta, *COLUMNS) == MERGED
-    assert rows(spark, lake.delta, "event_id", "is_bot", "status_class")[2] == ("late", True, "7xx")
-    assert rows(spark, lake.quarantine, "landed_file", "ip", "reasons", "raw") == sorted(LEFT_BEHIND, key=repr)
+    assert rows(lake.merged, *COLUMNS) == MERGED
+    assert rows(lake.delta, *COLUMNS) == MERGED
+    assert rows(lake.delta, "event_id", "is_bot", "status_class")[2] == ("late", True, "7xx")
+    assert rows(lake.quarantine, "landed_file", "ip", "reasons", "raw") == sorted(LEFT_BEHIND, key=repr)
     assert (figures(lake), problems(lake), last_run(lake)) == (FIGURES, (), DONE)
 
 
@@ -217,7 +215,7 @@ def test_only_rows_with_the_reason_and_of_the_days_that_were_asked_for_go_before
     today = datetime.now(UTC).date()
     asked = Asked((NO_IP, "no such reason"), since=today - timedelta(days=1), until=today + timedelta(days=1))
     replay(loose(settings), lambda: spark, asked)
-    assert {row[0] for row in rows(spark, lake.merged, "event_id")} == {row[0] for row in MERGED} - {"line", "status"}
+    assert {row[0] for row in rows(lake.merged, "event_id")} == {row[0] for row in MERGED} - {"line", "status"}
     reasons = {NO_IP: 2, STATUS: 2, UNPARSED: 1}
     assert last_run(lake) == {"rows": 4, "passed": 2, "merged": 2, "duplicates": 2, "reasons": reasons}
     assert problems(lake) == ()
@@ -227,16 +225,16 @@ def test_delivered_again_replayed_rows_are_duplicates_under_whatever_rules(
     replayed: Path, settings: Settings, spark: SparkSession
 ) -> None:
     lake = copy(replayed, settings.lake)
-    before = content(spark, lake)
+    before = content(lake)
     land_parquet(lake.landing / "e.parquet", FIRST[:6])
     merge(loose(settings), lambda: spark)
     assert figures(lake)["e.parquet"] == (6, 0, 6, 0, {})
-    assert content(spark, lake) == before
+    assert content(lake) == before
     land_parquet(lake.landing / "f.parquet", FIRST[:6])
     merge(settings, lambda: spark)
     replay(settings, lambda: spark)
     assert figures(lake)["f.parquet"] == (6, 0, 6, 0, {})
-    assert (content(spark, lake), problems(lake)) == (before, ())
+    assert (content(lake), problems(lake)) == (before, ())
     seen = versions(lake)
     replay(settings, lambda: spark)
     assert versions(lake) == seen
@@ -248,7 +246,7 @@ def test_a_row_that_does_not_arrive_in_merged_stays_in_quarantine(
     lake = copy(quarantined, settings.lake)
     monkeypatch.setattr(replay_rows, "merge_passing", lambda *_: None)
     replay(loose(settings), lambda: spark)
-    assert len(rows(spark, lake.quarantine, "event_id")) == len(QUARANTINED) - 2
+    assert len(rows(lake.quarantine, "event_id")) == len(QUARANTINED) - 2
     assert (last_run(lake)["merged"], last_run(lake)["duplicates"], problems(lake)) == (0, 2, ())
 
 
@@ -270,6 +268,7 @@ def killed_before(step: str, lake: Lake, run: Callable[[], object], monkeypatch:
 STEPS = ["merge_passing", "enrich_placed", "note", "remove", "recounted", "settle"]
 
 
+@pytest.mark.long
 def test_killed_at_each_step_one_after_the_other_it_ends_the_same(
     quarantined: Path, replayed: Path, settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +277,7 @@ def test_killed_at_each_step_one_after_the_other_it_ends_the_same(
         killed_before(step, lake, lambda: replay(loose(settings), lambda: spark), monkeypatch)
     assert figures(lake)[A][1:4] == (1, 1, 7)
     replay(loose(settings), lambda: spark)
-    assert content(spark, lake) == content(spark, Lake(replayed))
+    assert content(lake) == content(Lake(replayed))
     assert (figures(lake), problems(lake)) == (FIGURES, ())
     assert Ledger(lake.ledger).in_hand("replay") is None
 
@@ -290,8 +289,8 @@ def test_a_refused_file_stays_when_a_row_that_claims_its_id_leaves(
     (lake.landing / "c.csv").write_text("x")
     merge(settings, lambda: spark)
     replay(loose(settings), lambda: spark)
-    assert rows(spark, lake.merged, "event_id", "status", "landed_file") == [("refused-c.csv", 700, A)]
-    assert rows(spark, lake.quarantine, "landed_file", "ip", "reasons", "raw") == LEFT_BEHIND[-1:]
+    assert rows(lake.merged, "event_id", "status", "landed_file") == [("refused-c.csv", 700, A)]
+    assert rows(lake.quarantine, "landed_file", "ip", "reasons", "raw") == LEFT_BEHIND[-1:]
     assert (figures(lake), problems(lake)) == ({A: (1, 1, 0, 0, {})}, ())
 
 
@@ -312,8 +311,8 @@ def test_killed_at_a_step_with_a_merge_under_the_old_rules_in_between_it_ends_th
     replay(settings, lambda: spark)
     assert problems(lake) == ()
     replay(loose(settings), lambda: spark)
-    expected = content(spark, Lake(replayed))
-    found = content(spark, lake)
+    expected = content(Lake(replayed))
+    found = content(lake)
     assert (found["merged"], found["delta"]) == (expected["merged"], expected["delta"])
     # The row without an id is another one in another file.
     assert len(found["quarantine"]) == len(expected["quarantine"]) + 1
@@ -332,6 +331,6 @@ def test_rows_that_a_killed_merge_left_in_both_tables_under_two_rules_are_in_one
     merge(after, lambda: spark)
     assert len(problems(lake)) > 0
     replay(settings, lambda: spark)
-    assert rows(spark, lake.merged, "event_id", "status", "landed_file") == [("e1", 200, A), ("e2", 700, A)]
-    assert rows(spark, lake.quarantine, "event_id") == []
+    assert rows(lake.merged, "event_id", "status", "landed_file") == [("e1", 200, A), ("e2", 700, A)]
+    assert rows(lake.quarantine, "event_id") == []
     assert (figures(lake), problems(lake)) == ({A: (3, 2, 1, 0, {})}, ())

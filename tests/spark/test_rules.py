@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -21,75 +20,77 @@ def frame(spark: SparkSession, rows: list[dict[str, Any]]) -> DataFrame:
     return spark.createDataFrame([tuple(row[n] for n in LANDED.names) for row in rows], LANDED)
 
 
-def reasons(spark: SparkSession, row: dict[str, Any], rules: Rules = RULES) -> list[str]:
-    return list(checked(normalised(frame(spark, [row])), rules).collect()[0].reasons)
+def reasons(spark: SparkSession, *rows: dict[str, Any], rules: Rules = RULES) -> list[list[str]]:
+    """The reasons against each row, in their order."""
+    return [list(row.reasons) for row in checked(normalised(frame(spark, list(rows)).coalesce(1)), rules).collect()]
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        (landed(), []),
-        (landed(agent=None, referer=None, bytes=None, method=None, path=None, query=None, protocol=None, user=None), []),
-        (landed(None), ["no event_id"]),
-        (landed(timestamp=None), ["no timestamp"]),
-        (landed(ip=None), ["no ip"]),
-        (landed(ip=" - "), ["no ip"]),
-        (landed(ip=""), ["no ip"]),
-        (landed(status=None), ["no status"]),
-        (landed(None, ip=None, status=None), ["no event_id", "no ip", "no status"]),
-        (unparsed("u", "garbage"), ["line does not parse"]),
-        (unparsed("u", "  "), ["blank line"]),
-        (unparsed("u", ""), ["blank line"]),
-        (landed(timestamp=T0 + timedelta(days=1)), []),
-        (landed(timestamp=T0 + timedelta(days=1, seconds=1)), ["timestamp in the future"]),
-        (landed(timestamp=T0 + timedelta(days=900), ingested_at=None), []),
-        (landed(timestamp=datetime(1990, 1, 1, tzinfo=UTC)), []),
-        (landed(timestamp=datetime(1989, 12, 31, 23, 59, 59, tzinfo=UTC)), ["timestamp before 1990-01-01"]),
-        (landed(timestamp=datetime(1970, 1, 1, tzinfo=UTC)), ["timestamp before 1990-01-01"]),
-        (landed(status=100), []),
-        (landed(status=599), []),
-        (landed(status=99), ["status outside 100-599"]),
-        (landed(status=600, bytes=-1), ["status outside 100-599", "bytes out of range"]),
-        (landed(bytes=0), []),
-        (landed(bytes=2**50), []),
-        (landed(bytes=2**50 + 1), ["bytes out of range"]),
-        (landed(timestamp=datetime(9999, 12, 31, 23, 30, tzinfo=UTC), ingested_at=None), ["timestamp in the future"]),
-        (landed(ingested_at=datetime(9999, 12, 31, 23, 30, tzinfo=UTC)), []),
-    ],
-)  # fmt: skip
-def test_a_row_is_rejected_with_every_reason_against_it(
-    spark: SparkSession, row: dict[str, Any], expected: list[str]
-) -> None:
-    assert reasons(spark, row) == expected
+CHECKED = [
+    (landed(), []),
+    (landed(agent=None, referer=None, bytes=None, method=None, path=None, query=None, protocol=None, user=None), []),
+    (landed(None), ["no event_id"]),
+    (landed(timestamp=None), ["no timestamp"]),
+    (landed(ip=None), ["no ip"]),
+    (landed(ip=" - "), ["no ip"]),
+    (landed(ip=""), ["no ip"]),
+    (landed(status=None), ["no status"]),
+    (landed(None, ip=None, status=None), ["no event_id", "no ip", "no status"]),
+    (unparsed("u", "garbage"), ["line does not parse"]),
+    (unparsed("u", "  "), ["blank line"]),
+    (unparsed("u", ""), ["blank line"]),
+    (landed(timestamp=T0 + timedelta(days=1)), []),
+    (landed(timestamp=T0 + timedelta(days=1, seconds=1)), ["timestamp in the future"]),
+    (landed(timestamp=T0 + timedelta(days=900), ingested_at=None), []),
+    (landed(timestamp=datetime(1990, 1, 1, tzinfo=UTC)), []),
+    (landed(timestamp=datetime(1989, 12, 31, 23, 59, 59, tzinfo=UTC)), ["timestamp before 1990-01-01"]),
+    (landed(timestamp=datetime(1970, 1, 1, tzinfo=UTC)), ["timestamp before 1990-01-01"]),
+    (landed(status=100), []),
+    (landed(status=599), []),
+    (landed(status=99), ["status outside 100-599"]),
+    (landed(status=600, bytes=-1), ["status outside 100-599", "bytes out of range"]),
+    (landed(bytes=0), []),
+    (landed(bytes=2**50), []),
+    (landed(bytes=2**50 + 1), ["bytes out of range"]),
+    (landed(timestamp=datetime(9999, 12, 31, 23, 30, tzinfo=UTC), ingested_at=None), ["timestamp in the future"]),
+    (landed(ingested_at=datetime(9999, 12, 31, 23, 30, tzinfo=UTC)), []),
+]  # fmt: skip
+
+
+def test_a_row_is_rejected_with_every_reason_against_it(spark: SparkSession) -> None:
+    found = reasons(spark, *(row for row, _ in CHECKED))
+    assert list(zip((row for row, _ in CHECKED), found, strict=True)) == CHECKED
 
 
 def test_required_columns_and_ranges_are_settings(spark: SparkSession) -> None:
     rules = Rules(
         required=("event_id", "timestamp", "agent"), status_max=999, earliest=date(1960, 1, 1), future_seconds=0
     )
-    assert reasons(spark, landed(agent="-", status=999, ip=None), rules) == ["no agent"]
-    assert reasons(spark, landed(timestamp=datetime(1970, 1, 1, tzinfo=UTC)), rules) == []
-    assert reasons(spark, landed(timestamp=T0 + timedelta(seconds=1)), rules) == ["timestamp in the future"]
+    rows = [
+        landed(agent="-", status=999, ip=None),
+        landed(timestamp=datetime(1970, 1, 1, tzinfo=UTC)),
+        landed(timestamp=T0 + timedelta(seconds=1)),
+    ]
+    assert reasons(spark, *rows, rules=rules) == [["no agent"], [], ["timestamp in the future"]]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("-", None),
-        (" - ", None),
-        ("", None),
-        ("   ", None),
-        (None, None),
-        ("a", "a"),
-        (" a b ", "a b"),
-        ("--", "--"),
-        ("\\xE0", "\\xE0"),
-    ],
-)
-def test_text_is_trimmed_and_the_logs_dash_is_null(spark: SparkSession, text: str | None, expected: str | None) -> None:
+TEXTS = [
+    ("-", None),
+    (" - ", None),
+    ("", None),
+    ("   ", None),
+    (None, None),
+    ("a", "a"),
+    (" a b ", "a b"),
+    ("--", "--"),
+    ("\\xE0", "\\xE0"),
+]
+
+
+def test_text_is_trimmed_and_the_logs_dash_is_null(spark: SparkSession) -> None:
     names = ("ip", "user", "method", "path", "query", "protocol", "referer", "agent", "site")
-    row = normalised(frame(spark, [landed(**dict.fromkeys(names, text))])).collect()[0]
-    assert [row[name] for name in names] == [expected] * len(names)
+    rows = [landed(**dict.fromkeys(names, text)) for text, _ in TEXTS]
+    found = normalised(frame(spark, rows).coalesce(1)).select(*names).collect()
+    assert [tuple(row) for row in found] == [(expected,) * len(names) for _, expected in TEXTS]
 
 
 def test_ids_sources_and_the_raw_line_stay_as_they_came(spark: SparkSession) -> None:

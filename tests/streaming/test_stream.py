@@ -51,8 +51,8 @@ def archived(spark: SparkSession, lake: Lake) -> list[dict[str, Any]]:
     return sorted(({k: utc(v) for k, v in row.asDict().items()} for row in found), key=repr)
 
 
-def figures(spark: SparkSession, lake: Lake, grain: str) -> list[tuple[Any, ...]]:
-    return rows(spark, lake.metrics("streaming", grain), *SCHEMAS[grain].names)
+def figures(lake: Lake, grain: str) -> list[tuple[Any, ...]]:
+    return rows(lake.metrics("streaming", grain), *SCHEMAS[grain].names)
 
 
 def test_what_landed_is_archived_as_it_came_and_counted(
@@ -79,16 +79,16 @@ def test_what_landed_is_archived_as_it_came_and_counted(
     expected = [row | {"landed_file": "a.parquet"} for row in parquet_rows]
     expected += [row | {"landed_file": "b.json"} for row in [*json_rows, broken]]
     assert archived(spark, lake) == sorted(expected, key=repr)
-    assert figures(spark, lake, "daily") == [
+    assert figures(lake, "daily") == [
         (DAY - timedelta(days=1), 1, 1, 1, 100, 0, 0, 1, T0 - timedelta(days=1), T0 - timedelta(days=1)),
         (DAY, 3, 2, 2, 150, 1, 1, 2, T0, later),
     ]
-    assert figures(spark, lake, "ip") == [
+    assert figures(lake, "ip") == [
         (DAY - timedelta(days=1), "192.0.2.1", 1, 1, 100, 0, 0, 1, T0 - timedelta(days=1), T0 - timedelta(days=1)),
         (DAY, "192.0.2.1", 2, 1, 50, 0, 1, 2, T0, T0),
         (DAY, "192.0.2.2", 1, 1, 100, 1, 0, 0, later, later),
     ]
-    assert figures(spark, lake, "agent") == [
+    assert figures(lake, "agent") == [
         (DAY - timedelta(days=1), "curl/7.68.0", 1, 1, 100, 0, 0, 1, T0 - timedelta(days=1), T0 - timedelta(days=1)),
         (DAY, "curl/7.68.0", 2, 1, 50, 0, 1, 2, T0, T0),
         (DAY, None, 1, 1, 100, 1, 0, 0, later, later),
@@ -104,21 +104,21 @@ def test_what_landed_is_archived_as_it_came_and_counted(
     # A restart takes only what is new; replays within the watermark and absent agents are added to the right rows.
     land_json(lake.landing / "a0.json", [landed("e1", agent="curl/7.68.0"), landed("e6", agent=None, ip="192.0.2.3")])
     run()
-    assert figures(spark, lake, "daily")[1] == (DAY, 4, 3, 3, 250, 1, 1, 2, T0, later)
-    assert figures(spark, lake, "agent")[2] == (DAY, None, 2, 2, 200, 1, 0, 0, T0, later)
+    assert figures(lake, "daily")[1] == (DAY, 4, 3, 3, 250, 1, 1, 2, T0, later)
+    assert figures(lake, "agent")[2] == (DAY, None, 2, 2, 200, 1, 0, 0, T0, later)
 
     # A lost archive checkpoint: nothing is archived twice, and what lands now is not skipped.
     shutil.rmtree(lake.checkpoint("archive"))
     land_json(lake.landing / "d.json", [landed("e7")])
     run()
     assert len(archived(spark, lake)) == len(expected) + 3
-    assert figures(spark, lake, "daily")[1][1] == 5
+    assert figures(lake, "daily")[1][1] == 5
 
     # A lost metrics checkpoint: the tables are filled anew from logs/, to the same figures.
-    before = {grain: figures(spark, lake, grain) for grain in METRICS}
+    before = {grain: figures(lake, grain) for grain in METRICS}
     shutil.rmtree(lake.checkpoint("metrics"))
     run()
-    assert {grain: figures(spark, lake, grain) for grain in METRICS} == before
+    assert {grain: figures(lake, grain) for grain in METRICS} == before
 
 
 def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
@@ -130,7 +130,7 @@ def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
             for i in range(3)]  # fmt: skip
     batch = spark.createDataFrame(rows, MERGED)
     write(batch, 0)
-    once = {grain: figures(spark, lake, grain) for grain in METRICS}
+    once = {grain: figures(lake, grain) for grain in METRICS}
     assert once["daily"] == [(DAY, 3, 3, 3, 30, 0, 0, 0, T0, T0)]
     for grain in METRICS:
         path = lake.metrics("streaming", grain)
@@ -138,9 +138,9 @@ def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
         transactions = [json.loads(line)["txn"] for line in commit.read_text().splitlines() if '"txn"' in line]
         assert [(t["appId"], t["version"]) for t in transactions] == [("app", 0)]
     write(batch, 0)
-    assert {grain: figures(spark, lake, grain) for grain in METRICS} == once
+    assert {grain: figures(lake, grain) for grain in METRICS} == once
     write(batch, 1)
-    assert figures(spark, lake, "daily") == [(DAY, 6, 3, 3, 60, 0, 0, 0, T0, T0)]
+    assert figures(lake, "daily") == [(DAY, 6, 3, 3, 60, 0, 0, 0, T0, T0)]
     assert transaction_version(lake.metrics("streaming", "ip"), "app") == 1
 
 
@@ -161,7 +161,7 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
         metrics.batch_writer(settings, "app")(batch, 0)
     monkeypatch.undo()
     metrics.batch_writer(settings, "app")(batch, 0)
-    assert {grain: [row[-9 if grain == "daily" else -8] for row in figures(spark, lake, grain)] for grain in METRICS} == {
+    assert {grain: [row[-9 if grain == "daily" else -8] for row in figures(lake, grain)] for grain in METRICS} == {
         "daily": [1], "ip": [1], "agent": [1],
     }  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_what_older_batches_left_in_the_tables_goes_with_its_age(
         if path.is_file():
             os.utime(path, (0, 0))
     metrics.batch_writer(settings, "app")(batch, 2)
-    assert figures(spark, lake, "daily") == [(DAY, 3, 1, 1, 30, 0, 0, 0, T0, T0)]
+    assert figures(lake, "daily") == [(DAY, 3, 1, 1, 30, 0, 0, 0, T0, T0)]
     for table in tables:
         (live,) = (Path(uri).name for uri in DeltaTable(str(table)).file_uris())
         rewritten_just_now = {p.name for p in table.rglob("*part-*") if p.stat().st_mtime > 0}
@@ -237,7 +237,7 @@ def test_a_stream_is_at_work_once_both_queries_ran_since_its_start_whether_or_no
             until(lambda: running.done() or (bool(at_start) and not wrong()))
             land_parquet(lake.landing / "a.parquet", [landed("e1")])
             until(lambda: running.done() or is_all_counted())
-            counted = figures(spark, lake, "daily")
+            counted = figures(lake, "daily")
         finally:
             stop.set()
         running.result()

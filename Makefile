@@ -40,7 +40,7 @@ test: $(READY) ## the tests: unit, spark and streaming, in two processes
 	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not e2e and not long'
 
 faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or so; SEED=N runs a seed again, or on
-	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults tests/spark/test_replay.py tests/spark/test_engines.py tests/spark/test_real_logs.py tests/streaming/test_shared.py
+	SEED=$(or $(SEED),$$(date +%s)) $(PYTHON) -m pytest -o log_cli=true -o log_cli_level=INFO tests/faults tests/spark/test_replay.py tests/spark/test_engines.py tests/spark/test_connect.py tests/streaming/test_shared.py
 
 e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
 	$(PYTHON) -m pytest -m e2e tests/e2e

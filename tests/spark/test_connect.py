@@ -98,6 +98,7 @@ def test_an_engine_that_gives_no_session_is_named_as_it_was_set(
         session.spark_session(unpack_settings({"spark": group}, "test"), "test")
 
 
+@pytest.mark.long
 def test_merge_batch_and_replay_run_on_a_connect_server(settings: Settings, lake: Lake, server: str) -> None:
     land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e1"), unparsed("u", "x"), landed(None)])
     land_json(lake.landing / "b.json", [landed("e2", agent=None), landed("e3", status=42)])

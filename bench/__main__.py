@@ -92,18 +92,21 @@ def page(
 
 
 def _measured(name: str, folder: Path, *, is_full: bool, runs: int) -> RowResult:
-    from bench.machine import machine
+    from bench.machine import loop_seconds, machine
     from bench.measure import Bench
     from bench.table import ROWS
 
     console = _console()
     console.rule(f"{ROWS[name].number}. {ROWS[name].title}")
     load, taken_at = os.getloadavg()[0], datetime.now(UTC).isoformat(timespec="seconds")
+    before = loop_seconds()
     bench = Bench(folder, is_full, runs, lambda line: console.print(line, markup=False, soft_wrap=True))
     cases, skipped = ROWS[name].measure(bench)
     for peer, why in skipped.items():
         bench.say(f"{peer} was not measured: {why}")
-    return RowResult(name, "full" if is_full else "quick", taken_at, load, machine(), cases, skipped)
+    return RowResult(
+        name, "full" if is_full else "quick", taken_at, load, machine(), cases, skipped, [before, loop_seconds()]
+    )
 
 
 def _show(measured: dict[str, RowResult]) -> None:

@@ -4,6 +4,7 @@ import platform
 import re
 import shutil
 import subprocess
+import timeit
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psutil
 
 from bench.process import ROOT
 
+LOOPS = 5_000_000
 PACKAGES = ("pyspark", "delta-spark", "deltalake", "polars", "duckdb", "pysail")
 
 
@@ -27,6 +29,11 @@ def machine() -> dict[str, str]:
         "GoAccess": _said("goaccess", "--version"),
     }
     return found | {package: _version(package) for package in PACKAGES}
+
+
+def loop_seconds() -> float:
+    """How long a fixed piece of work takes now, on one core: a shared machine is not always as fast."""
+    return min(timeit.repeat("sum(i * i for i in range(LOOPS))", globals={"LOOPS": LOOPS}, number=1, repeat=3))
 
 
 def _commit() -> str:

@@ -87,7 +87,9 @@ def _number(value: float) -> str:
 def _taken(result: RowResult) -> str:
     runs = max((len(case.runs) for case in result.cases), default=0)
     medians = f"medians of {runs} runs (least to most)" if runs > 1 else "one run"
-    return f"{result.form.capitalize()} form, {medians}, {result.taken_at[:16].replace('T', ' ')} UTC; load {result.load:.1f} before it began"
+    taken = f"{result.form.capitalize()} form, {medians}, {result.taken_at[:16].replace('T', ' ')} UTC; load {result.load:.1f} before it began"
+    loops = " and ".join(f"{seconds:.2f}" for seconds in result.loop_seconds)
+    return f"{taken}; the loop took {loops} s before and after" if loops else taken
 
 
 def _machines(rows: Iterable[RowResult]) -> str:

@@ -65,6 +65,7 @@ class RowResult:
     :param form: ``quick`` or ``full``.
     :param skipped: peers that were not measured, and why.
     :param load: the machine's load (one minute) when the row began: what else was going on.
+    :param loop_seconds: how long a fixed piece of work took before the row and after it: how fast the machine was.
     """
 
     row: str
@@ -74,6 +75,7 @@ class RowResult:
     machine: Mapping[str, str]
     cases: Sequence[Case]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    loop_seconds: Sequence[float] = field(default_factory=list)
 
     @property
     def voids(self) -> Sequence[str]:

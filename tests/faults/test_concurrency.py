@@ -144,6 +144,7 @@ def test_two_simulators_on_one_lake_land_all_their_events_in_files_of_their_own(
 
 
 @pytest.mark.spark
+@pytest.mark.long
 def test_cleaners_batches_and_maintenance_at_once_leave_what_one_after_the_other_would(
     lake: Lake, settings: Settings, spark: SparkSession
 ) -> None:

@@ -61,6 +61,7 @@ def running_figures(spark: SparkSession, lake: Lake) -> dict[str, list[tuple[Any
 
 
 @pytest.mark.spark
+@pytest.mark.long
 def test_a_lost_commit_a_lost_ledger_and_a_lost_delta_are_made_good_by_the_next_merge(
     settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

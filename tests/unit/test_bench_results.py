@@ -17,7 +17,10 @@ PEER = [Run(8.0, 8.0, 50.0, {"lines/s": 125.0}), Run(0.1, 0.1, 1.0, {"lines/s": 
 
 def row(name: str = "ingest", **changed: object) -> RowResult:
     cases = [Case(OURS, "1,000 lines", GOOD), Case("GoAccess", "1,000 lines", PEER)]
-    given = {"form": "quick", "taken_at": "2026-11-24T10:00:00+00:00", "load": 0.5, "machine": MACHINE, "cases": cases}
+    given = {
+        "form": "quick", "taken_at": "2026-11-24T10:00:00+00:00", "load": 0.5, "machine": MACHINE, "cases": cases,
+        "loop_seconds": [0.31, 0.452],
+    }  # fmt: skip
     return RowResult(name, **(given | changed))  # type: ignore[arg-type]
 
 
@@ -58,6 +61,7 @@ def test_the_page_has_the_figures_between_its_markers_and_keeps_the_rest(tmp_pat
     written = page.read_text(encoding="utf-8")
     assert written.startswith(f"# By hand\n\n{BEGIN}\n")
     assert written.endswith(f"{END}\n\nby hand too\n")
+    assert "load 0.5 before it began; the loop took 0.31 and 0.45 s before and after.\n" in written
     assert "old" not in written
     assert (
         "| this pipeline | 1,000 lines | 2.00 (1.00 to 3.00) | 1.50 (1.00 to 2.00) | 95 | 500 lines/s |  |" in written

@@ -37,13 +37,17 @@ def loop_seconds() -> float:
 
 
 def _commit() -> str:
-    """The commit of the code, with a plus if something of it was changed."""
+    """The commit of the code, with a plus if something of it was changed: other than what the bench itself writes."""
     if shutil.which("git") is None:
         return "unknown"
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"], capture_output=True, text=True, check=False
-    )  # fmt: skip
-    return done.stdout.strip() or "unknown"
+    commit = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results.json", ":!docs")
+    return f"{commit}{'+' if changed else ''}" if commit else "unknown"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

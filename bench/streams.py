@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from bench.lakes import BenchLake
 from bench.latencies import Moment
-from lakehouse.lake import METRICS, waiting_files
+from lakehouse.lake import GRAINS, waiting_files
 from lakehouse.tables import latest_version
 
 
@@ -24,18 +24,18 @@ def landed_rows(lake: BenchLake) -> int:
 
 def counted(lake: BenchLake) -> dict[str, list[Moment]]:
     """By streaming table, how many requests it had after each commit that is still there."""
-    return {grain: _commits(lake.settings.lake.metrics("streaming", grain)) for grain in METRICS}
+    return {grain: _commits(lake.settings.lake.metrics("streaming", grain)) for grain in GRAINS}
 
 
 def counted_rows(lake: BenchLake) -> int:
     """How many requests every streaming table has counted by now."""
-    paths = [lake.settings.lake.metrics("streaming", grain) for grain in METRICS]
+    paths = [lake.settings.lake.metrics("streaming", grain) for grain in GRAINS]
     return min(_requests(path, None) if latest_version(path) >= 0 else 0 for path in paths)
 
 
 def streamed_figures(lake: BenchLake) -> dict[str, pl.DataFrame]:
     """The streaming tables."""
-    return {grain: pl.read_delta(str(lake.settings.lake.metrics("streaming", grain))) for grain in METRICS}
+    return {grain: pl.read_delta(str(lake.settings.lake.metrics("streaming", grain))) for grain in GRAINS}
 
 
 def first_offsets_at(lake: BenchLake) -> float:

@@ -68,7 +68,7 @@ def run_job(
         return 0
     try:
         while (exit_code := job.advance()) is None:
-            wait_for_output([job], POLL_SECONDS)
+            wait_for_any([job], POLL_SECONDS)
             if stop.is_set():
                 job.stop()
     finally:
@@ -132,6 +132,7 @@ class RunningJob:
                 words, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
                 start_new_session=True, preexec_fn=_end_with_parent, env=os.environ | {TRACED: "1"},
             )  # fmt: skip
+            self.end = os.pidfd_open(self.process.pid)  # readable once it has ended
         except OSError as error:
             output.write_line(f"{name}: could not be started: {error}")
             resources.close()
@@ -143,6 +144,12 @@ class RunningJob:
     def seconds(self) -> float:
         """How long it has been running."""
         return time.monotonic() - self.started
+
+    @property
+    def awaited(self) -> list[int]:
+        """File descriptors: one of them is readable when there is something to copy, or the process has ended."""
+        output = [] if self.pipe.closed else [self.pipe.fileno()]
+        return output if self.exited else [*output, self.end]
 
     def advance(self) -> int | None:
         """Copy what output there is, and end what is overdue. Never waits.
@@ -191,6 +198,7 @@ class RunningJob:
     def _end(self, code: int) -> None:
         self._kill_group()
         self.pipe.close()
+        os.close(self.end)
         self.exit_code = code if code >= 0 else 128 - code
         self.output.write_line(f"{self.name}: ended after {self.seconds:.1f} s with exit code {self.exit_code}")
 
@@ -201,9 +209,9 @@ class RunningJob:
             return  # nothing of it is left that we could end
 
 
-def wait_for_output(jobs: Iterable[RunningJob], seconds: float) -> None:
-    """Return when one of ``jobs`` has something to say, or after ``seconds``."""
-    select.select([job.pipe for job in jobs if not job.pipe.closed], [], [], seconds)
+def wait_for_any(jobs: Iterable[RunningJob], seconds: float) -> None:
+    """Return when one of ``jobs`` has something to say or has ended, or after ``seconds``."""
+    select.select([end for job in jobs for end in job.awaited], [], [], seconds)
 
 
 class JobLog:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from cleaner.crontab import next_run, require_recurring
-from cleaner.jobs import POLL_SECONDS, Command, RunningJob, job_command, log_file, start_job, wait_for_output
+from cleaner.jobs import POLL_SECONDS, Command, RunningJob, job_command, log_file, start_job, wait_for_any
 from lakehouse.errors import PipelineError
 from lakehouse.settings import Job, Settings
 
@@ -114,10 +114,10 @@ class Runs:
                 log.warning("%s: ended after %.0f s; %d runs were skipped meanwhile", name, seconds, times)
 
     def wait(self) -> None:
-        """Return after a moment, or when a job has something to say."""
+        """Return after a moment, or when a job has something to say or has ended."""
         # No Event.wait(): a signal handler that sets an event while this thread is waiting on it may block for ever.
         if self.running:
-            wait_for_output(self.running.values(), POLL_SECONDS)
+            wait_for_any(self.running.values(), POLL_SECONDS)
         else:
             time.sleep(IDLE_SECONDS)
 

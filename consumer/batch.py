@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.metric_columns import METRIC_COLUMNS
@@ -60,7 +60,7 @@ def refresh(settings: Settings, session: "Callable[[], SparkSession]") -> set[da
         if change.days != set():
             spark = session()  # another job may have its turn first, and change more
             change = find_change(lake, ledger) or change
-            ready_for_writing(*(lake.metrics("batch", grain) for grain in METRICS))
+            ready_for_writing(*(lake.metrics("batch", grain) for grain in GRAINS))
             from consumer.components.exact_tables import create_tables, replace_days
 
             create_tables(lake)
@@ -86,7 +86,7 @@ def find_change(lake: Lake, ledger: Ledger) -> Change | None:
     version, identifier = latest_version(lake.delta), table_id(lake.delta)
     known = ledger.last_figure(JOB, "delta_version")
     are_ours = ledger.last_figure(JOB, "delta_id") == identifier
-    are_whole = all(column_names(lake.metrics("batch", grain)) >= set(METRIC_COLUMNS[grain]) for grain in METRICS)
+    are_whole = all(column_names(lake.metrics("batch", grain)) >= set(METRIC_COLUMNS[grain]) for grain in GRAINS)
     if known is None or known > version or not are_ours or not are_whole:
         return Change(identifier, version, None)
     if known == version:

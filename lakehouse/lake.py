@@ -4,7 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-METRICS = ("daily", "ip", "agent")
+from lakehouse.metric_columns import METRIC_KEYS
+
+GRAINS = tuple(METRIC_KEYS)
 # In the landing folder, and no part of it: the copy of landed rows that Sail reads, written anew by each pass.
 STAGED_FOLDER = "_staged"
 
@@ -88,7 +90,7 @@ class Lake:
     @property
     def tables(self) -> dict[str, Path]:
         """Every Delta table of the lake, by the name shown to the user."""
-        metrics = {f"metrics/{m}/{g}": self.metrics(m, g) for m in ("streaming", "batch") for g in METRICS}
+        metrics = {f"metrics/{m}/{g}": self.metrics(m, g) for m in ("streaming", "batch") for g in GRAINS}
         return {"merged": self.merged, "quarantine": self.quarantine, "delta": self.delta, **metrics}
 
 

@@ -14,7 +14,7 @@ from bench.results import OURS, Case, Run
 from bench.rows.history import MILLION, history, shown, with_figures, with_minute
 from bench.rows.minutes import Job, batch, merge, running_minutes
 from bench.rows.sail import ON_SAIL, has_sail, missing_sail
-from lakehouse.lake import METRICS
+from lakehouse.lake import GRAINS
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
@@ -58,14 +58,14 @@ def batch_subject(
     def measured(folder: Path) -> Run:
         lake = copy(original, folder / "lake", **groups)
         used = computed(lake)
-        return run_of(used, wrong_figures({grain: read(lake, grain) for grain in METRICS}, _due(original.folder)))
+        return run_of(used, wrong_figures({grain: read(lake, grain) for grain in GRAINS}, _due(original.folder)))
 
     return Subject(name, size, measured)
 
 
 def wrong_day(lake: BenchLake, _new: int) -> str | None:
     """Whether the figures are other than those of the requests that are there now."""
-    return wrong_figures({grain: _ours(lake, grain) for grain in METRICS}, _counted(lake))
+    return wrong_figures({grain: _ours(lake, grain) for grain in GRAINS}, _counted(lake))
 
 
 def _duckdb(lake: BenchLake, grain: str) -> pl.DataFrame:

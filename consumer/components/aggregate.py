@@ -3,14 +3,13 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.metric_columns import METRIC_KEYS
-from lakehouse.schema import METRICS
+from lakehouse.metric_columns import METRIC_COLUMNS, METRIC_KEYS
 
 SUMS = ("requests", "bytes", "client_errors", "server_errors", "bot_requests")
 
 
 def exact(visitors: DataFrame, grain: str) -> DataFrame:
-    """One row per day and key, distinct counts exact, in the columns of ``METRICS[grain]``.
+    """One row per day and key, distinct counts exact, in the columns of ``METRIC_COLUMNS[grain]``.
 
     :param visitors: as ``visitors.visitors`` makes them: unique in day, IP and agent, so that counting rows counts visitors.
     :param grain: ``daily``, ``ip`` or ``agent``.
@@ -18,7 +17,7 @@ def exact(visitors: DataFrame, grain: str) -> DataFrame:
     distinct = [F.count(F.lit(1)).alias("visitors")]
     if grain == "daily":
         distinct.append(F.count_distinct("ip").alias("ips"))
-    return _rolled_up(visitors, grain, distinct).select(*METRICS[grain].names)
+    return _rolled_up(visitors, grain, distinct).select(*METRIC_COLUMNS[grain])
 
 
 def sketched(visitors: DataFrame, grain: str, lg_k: int) -> DataFrame:
@@ -34,7 +33,7 @@ def sketched(visitors: DataFrame, grain: str, lg_k: int) -> DataFrame:
 
 def sketches(grain: str) -> tuple[str, ...]:
     """The distinct counts of a grain that streaming keeps as sketches."""
-    return tuple(name for name in ("visitors", "ips") if name in METRICS[grain].names)
+    return tuple(name for name in ("visitors", "ips") if name in METRIC_COLUMNS[grain])
 
 
 def _rolled_up(visitors: DataFrame, grain: str, distinct: list[Column]) -> DataFrame:

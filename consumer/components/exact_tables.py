@@ -8,18 +8,18 @@ from pyspark.sql import functions as F
 
 from consumer.components.aggregate import exact
 from consumer.components.visitors import bot_requests, visitors
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.metric_columns import METRIC_KEYS
-from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.schema import METRICS
 from lakehouse.sql import day_condition
 from lakehouse.tables import FIGURES_HOURS, create_table
 
 
 def create_tables(lake: Lake) -> None:
     """Create those of the three tables that are not there, and add the columns that those of an older lake lack."""
-    for grain in METRICS:
+    for grain in GRAINS:
         create_table(
-            lake.metrics("batch", grain), SCHEMAS[grain],
+            lake.metrics("batch", grain), METRICS[grain],
             partition_by=() if grain == "daily" else ("event_date",),
             description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
             kept_hours=FIGURES_HOURS,
@@ -36,7 +36,7 @@ def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] 
         requests = requests.where(F.col("event_date").isin(sorted(days)))
     rows = visitors(requests, bot_requests()).persist()
     try:
-        for grain in METRICS:
+        for grain in GRAINS:
             replace(exact(rows, grain), lake, grain, days)
     finally:
         rows.unpersist()

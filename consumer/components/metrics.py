@@ -22,7 +22,7 @@ from consumer.components.visitors import visitors, with_bot_requests
 from lakehouse.checkpoint import Checkpoint
 from lakehouse.durable import write_durably
 from lakehouse.errors import CheckpointError
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.rules import accepted, checked, normalised
 from lakehouse.schema import ARCHIVED
 from lakehouse.settings import Settings
@@ -91,12 +91,12 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
                     application_id=application_id, batch_id=batch_id,
                 )  # fmt: skip
 
-            with ThreadPoolExecutor(len(METRICS)) as pool:
-                list(pool.map(write, METRICS))
+            with ThreadPoolExecutor(len(GRAINS)) as pool:
+                list(pool.map(write, GRAINS))
             os.sync()  # the checkpoint must not outlast a power cut without the tables
             if time.monotonic() - tidied_at >= TIDY_SECONDS:
                 tidied_at = time.monotonic()
-                for grain in METRICS:
+                for grain in GRAINS:
                     tidy(lake.metrics("streaming", grain), FIGURES_HOURS)
         finally:
             found.unpersist()
@@ -116,7 +116,7 @@ def prepare(lake: Lake) -> str:
     """
     checkpoint = lake.checkpoint(QUERY)
     id_file = checkpoint / APPLICATION_FILE
-    has_table = ready_for_writing(*(lake.metrics("streaming", grain) for grain in METRICS))  # all of them must be whole
+    has_table = ready_for_writing(*(lake.metrics("streaming", grain) for grain in GRAINS))  # all of them must be whole
     reason: str | None
     if (checkpoint / "sources").is_dir():
         reason = f"{checkpoint} is from a release that read logs/ otherwise"
@@ -155,7 +155,7 @@ def _mismatch(lake: Lake, application_id: str) -> str | None:
     """Why the query cannot go on: the tables must carry this id and hold no batch that the checkpoint has not begun."""
     checkpoint = Checkpoint(lake.checkpoint(QUERY))
     last_begun = max(checkpoint.begun(), default=-1)
-    for grain in METRICS:
+    for grain in GRAINS:
         path = lake.metrics("streaming", grain)
         if table_name(path) != application_id:
             return f"{path} belongs to another checkpoint, or is missing"

@@ -8,8 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from consumer.components.aggregate import SUMS, sketches
-from lakehouse.lake import METRICS as GRAINS
-from lakehouse.lake import Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.metric_columns import METRIC_KEYS
 from lakehouse.schema import METRICS
 from lakehouse.sql import day_condition, table

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.sink_log import archived_files
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,7 @@ class Stack:
 
     def counted(self, mode: str) -> int:
         """The requests of all days by the metrics; of the grain that is behind, where they differ."""
-        tables = [self.table(f"metrics/{mode}/{grain}") for grain in METRICS]
+        tables = [self.table(f"metrics/{mode}/{grain}") for grain in GRAINS]
         return min(0 if table.is_empty() else int(table["requests"].sum()) for table in tables)
 
 

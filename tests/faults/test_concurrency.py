@@ -24,7 +24,7 @@ from consumer.batch import refresh
 from consumer.report import report
 from consumer.streaming import stream_once
 from lakehouse.errors import LockedError
-from lakehouse.lake import METRICS, Lake, waiting_files
+from lakehouse.lake import GRAINS, Lake, waiting_files
 from lakehouse.ledger import Ledger
 from lakehouse.locks import is_locked, lock
 from lakehouse.settings import Settings, unpack_settings
@@ -183,6 +183,6 @@ def test_cleaners_batches_and_maintenance_at_once_leave_what_one_after_the_other
         "files": 3, "refused": 0, "rows": 11, "merged": 8, "duplicates": 2, "quarantined": 1, "unbalanced": 0,
     }  # fmt: skip
     assert report(patient).identity.holds
-    for grain in METRICS:
+    for grain in GRAINS:
         figures = rows(lake.metrics("batch", grain), "event_date", "requests", "visitors", "bytes", "first_seen")
         assert figures == [(date(2024, 5, 17), 8, 1, 800, T0)]

@@ -23,10 +23,10 @@ from consumer.streaming import stream_once
 from lakehouse.arrivals import Arrivals
 from lakehouse.errors import PipelineError, TableError
 from lakehouse.failures import explained
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
+from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.schema import ARCHIVED
-from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.tables import latest_version
 from tests.builders import T0, land_json, landed, unparsed
@@ -57,7 +57,7 @@ def archived(spark: SparkSession, lake: Lake) -> list[tuple[Any, ...]]:
 
 def running_figures(spark: SparkSession, lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
     forget_logs(spark)
-    return {g: rows(lake.metrics("streaming", g), *SCHEMAS[g].names) for g in METRICS}
+    return {g: rows(lake.metrics("streaming", g), *METRIC_COLUMNS[g]) for g in GRAINS}
 
 
 @pytest.mark.spark

@@ -13,7 +13,7 @@ from cleaner.maintain import maintain
 from cleaner.merge import merge
 from consumer.batch import find_change, refresh
 from consumer.components import exact_tables
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.settings import Settings, unpack_settings
@@ -62,9 +62,9 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
         (DAY, None, 1, 1, 100, 0, 1, 0, T0, T0),
         (NEXT, "curl/7.68.0", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
     ]
-    versions = {grain: latest_version(lake.metrics("batch", grain)) for grain in METRICS}
+    versions = {grain: latest_version(lake.metrics("batch", grain)) for grain in GRAINS}
     assert refresh(settings, no_session) == set()
-    assert {grain: latest_version(lake.metrics("batch", grain)) for grain in METRICS} == versions
+    assert {grain: latest_version(lake.metrics("batch", grain)) for grain in GRAINS} == versions
 
     land_parquet(lake.landing / "b.parquet", [landed("e6", timestamp=TOMORROW, ingested_at=TOMORROW, bytes=1)])
     merge(settings, session)

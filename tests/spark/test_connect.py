@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from lakehouse.session import FIRST_COMPILER_ONLY, FROM_ARCHIVE, SQL_CONF, STATI
 from lakehouse.settings import Settings, unpack_settings
 from tests.builders import land_json, land_parquet, landed, unparsed
 from tests.engine import QUICK_CONF
+from tests.tables import rows
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -69,13 +69,6 @@ def run(settings: Settings, remote: str, *words: str, **variables: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def rows(path: Path, *columns: str) -> list[dict[str, Any]]:
-    from deltalake import DeltaTable
-
-    found: list[dict[str, Any]] = DeltaTable(str(path)).to_pyarrow_table(columns=list(columns)).to_pylist()
-    return sorted(found, key=repr)
-
-
 @pytest.mark.parametrize(
     ("group", "message"),
     [
@@ -104,21 +97,16 @@ def test_merge_batch_and_replay_run_on_a_connect_server(settings: Settings, lake
     land_json(lake.landing / "b.json", [landed("e2", agent=None), landed("e3", status=42)])
     (lake.landing / "c.parquet").write_bytes(b"not Parquet")
     run(settings, server, "cleaner", "merge")
-    assert rows(lake.merged, "event_id", "landed_file") == [
-        {"event_id": "e1", "landed_file": "a.parquet"}, {"event_id": "e2", "landed_file": "b.json"},
-    ]  # fmt: skip
-    assert rows(lake.delta, "event_id", "browser", "is_bot") == [
-        {"event_id": "e1", "browser": "curl", "is_bot": True}, {"event_id": "e2", "browser": None, "is_bot": False},
-    ]  # fmt: skip
+    assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.parquet"), ("e2", "b.json")]
+    assert rows(lake.delta, "event_id", "browser", "is_bot") == [("e1", "curl", True), ("e2", None, False)]
     assert Ledger(lake.ledger).waiting_to_retire() == [
         FileFigures("a.parquet", "a.parquet", 4, 1, 1, 2, {"line does not parse": 1, "no event_id": 1}),
         FileFigures("b.json", "b.json", 2, 1, 0, 1, {"status outside 100-599": 1}),
     ]
     run(settings, server, "consumer", "batch")
-    assert [row["requests"] for row in rows(lake.metrics("batch", "daily"), "requests")] == [2]
-    assert [row["agent"] for row in rows(lake.metrics("batch", "agent"), "agent")] == ["curl/7.68.0", None]
+    assert rows(lake.metrics("batch", "daily"), "requests") == [(2,)]
+    assert rows(lake.metrics("batch", "agent"), "agent") == [("curl/7.68.0",), (None,)]
     run(settings, server, "cleaner", "replay", PIPELINE_RULES__STATUS_MIN="0")
-    assert [row["event_id"] for row in rows(lake.merged, "event_id")] == ["e1", "e2", "e3"]
-    assert [row["event_id"] for row in rows(lake.delta, "event_id")] == ["e1", "e2", "e3"]
+    assert rows(lake.merged, "event_id") == rows(lake.delta, "event_id") == [("e1",), ("e2",), ("e3",)]
     assert len(rows(lake.quarantine, "event_id")) == 3
     assert Ledger(lake.ledger).waiting_to_retire()[1] == FileFigures("b.json", "b.json", 2, 2, 0, 0)

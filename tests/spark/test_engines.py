@@ -20,7 +20,7 @@ from cleaner.merge import merge
 from cleaner.plain_lines import plain_row
 from consumer.batch import refresh
 from lakehouse.errors import EngineError
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.ndjson import landed_rows
 from lakehouse.settings import Settings, unpack_settings
@@ -89,7 +89,7 @@ def figures(lake: Lake) -> list[FileFigures]:
 def tables(lake: Lake) -> dict[str, Path]:
     return {
         "merged": lake.merged, "delta": lake.delta, "quarantine": lake.quarantine,
-    } | {grain: lake.metrics("batch", grain) for grain in METRICS}  # fmt: skip
+    } | {grain: lake.metrics("batch", grain) for grain in GRAINS}  # fmt: skip
 
 
 def assert_same(lakes: dict[str, Settings]) -> None:

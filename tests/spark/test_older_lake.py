@@ -18,9 +18,8 @@ from consumer.batch import refresh
 from consumer.components import aggregate, archive, exact_tables, landed_source
 from consumer.streaming import stream_once
 from lakehouse import ndjson
-from lakehouse.lake import METRICS, Lake
-from lakehouse.schema import ARCHIVED
-from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.lake import GRAINS, Lake
+from lakehouse.schema import ARCHIVED, METRICS
 from lakehouse.settings import Settings
 from lakehouse.tables import column_names, latest_version, table_id
 from tests.builders import LANDED_DEFAULTS, T0, land_json, land_parquet, landed, unparsed
@@ -55,10 +54,10 @@ def first_release(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatc
     for module, name, columns in FIRST_SCHEMAS:
         schema = getattr(module, name)
         monkeypatch.setattr(module, name, T.StructType([schema[column] for column in columns]))
-    figures = {grain: T.StructType([f for f in s if f.name != "last_seen"]) for grain, s in SCHEMAS.items()}
-    monkeypatch.setattr(exact_tables, "SCHEMAS", figures)
-    monkeypatch.setattr(batch, "METRIC_COLUMNS", {grain: s.names for grain, s in figures.items()})
-    monkeypatch.setattr(aggregate, "METRICS", figures)
+    figures = {grain: T.StructType([f for f in s if f.name != "last_seen"]) for grain, s in METRICS.items()}
+    monkeypatch.setattr(exact_tables, "METRICS", figures)
+    for module in (batch, aggregate):
+        monkeypatch.setattr(module, "METRIC_COLUMNS", {grain: s.names for grain, s in figures.items()})
     register_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]  # Spark's Python workers get it as it is here
     yield monkeypatch
     unregister_pickle_by_value(landed_source)  # type: ignore[no-untyped-call]
@@ -124,11 +123,11 @@ def test_a_lake_of_the_first_release_is_gone_on_with(
     )
     daily = [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0), (NEXT, 1, 1, 1, 100, 0, 0, 0, TOMORROW, TOMORROW)]
     for mode in ("streaming", "batch"):
-        assert rows(lake.metrics(mode, "daily"), *SCHEMAS["daily"].names) == daily
+        assert rows(lake.metrics(mode, "daily"), *METRICS["daily"].names) == daily
         assert [row[2] for row in rows(lake.metrics(mode, "agent"), "event_date", "agent", "requests")] == [3, 1]
     # Gone on with, not made anew; and where no column was missing, no commit says so.
     assert {name: table_id(path) for name, path in lake.tables.items()} == {n: i for n, (i, _) in tables.items()}
-    assert {latest_version(lake.metrics("streaming", grain)) for grain in METRICS} == {2}
+    assert {latest_version(lake.metrics("streaming", grain)) for grain in GRAINS} == {2}
     assert (latest_version(lake.merged), latest_version(lake.quarantine)) == (3, 3)
 
 

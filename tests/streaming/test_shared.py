@@ -15,7 +15,7 @@ from tests.builders import land_json, land_parquet, landed, unparsed
 from tests.faults.kills import running_stream
 from tests.faults.lakes import contents
 from tests.faults.programs import Programs, kill
-from tests.spark.test_connect import rows
+from tests.tables import rows
 
 pytestmark = [pytest.mark.streaming, pytest.mark.spark]
 
@@ -53,11 +53,9 @@ def test_jobs_run_in_the_consumers_spark_while_it_runs(programs: Programs, consu
     for words in (("cleaner", "merge"), ("consumer", "batch")):
         done = without_java(programs, *words)
         assert done.returncode == 0, done.stderr
-    assert rows(lake.delta, "event_id", "landed_file") == [
-        {"event_id": "e1", "landed_file": "a.parquet"}, {"event_id": "e2", "landed_file": "b.json"},
-    ]  # fmt: skip
+    assert rows(lake.delta, "event_id", "landed_file") == [("e1", "a.parquet"), ("e2", "b.json")]
     assert len(rows(lake.quarantine, "event_id")) == 3
-    assert [row["requests"] for row in rows(lake.metrics("batch", "daily"), "requests")] == [2]
+    assert rows(lake.metrics("batch", "daily"), "requests") == [(2,)]
 
     # A stranger is not let in.
     note = json.loads(lake.shared_spark.read_text())
@@ -101,7 +99,7 @@ def test_a_table_that_is_moved_away_is_filled_anew_and_nothing_is_lost(
     land_parquet(lake.landing / "last.parquet", [landed("e3")])
     programs.run("cleaner", "merge")
     programs.run("cleaner", "merge")
-    ids = [{"event_id": f"e{number}"} for number in range(4)]
+    ids = [(f"e{number}",) for number in range(4)]
     assert rows(lake.delta, "event_id") == rows(lake.merged, "event_id") == ids
     assert consumer.poll() is None
 

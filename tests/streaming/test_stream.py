@@ -24,10 +24,10 @@ from consumer.components.upsert import create_metrics_tables
 from consumer.monitor import part_status, status
 from consumer.streaming import TOUCH_SECONDS, ProgressWatcher, stream, stream_once
 from lakehouse.arrivals import Arrivals
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
+from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.schema import ARCHIVED, MERGED
-from lakehouse.schema import METRICS as SCHEMAS
 from lakehouse.settings import Settings
 from lakehouse.tables import latest_version, transaction_version
 from tests.builders import LANDED_DEFAULTS, T0, land_json, land_parquet, landed, unparsed
@@ -52,7 +52,7 @@ def archived(spark: SparkSession, lake: Lake) -> list[dict[str, Any]]:
 
 
 def figures(lake: Lake, grain: str) -> list[tuple[Any, ...]]:
-    return rows(lake.metrics("streaming", grain), *SCHEMAS[grain].names)
+    return rows(lake.metrics("streaming", grain), *METRIC_COLUMNS[grain])
 
 
 def test_what_landed_is_archived_as_it_came_and_counted(
@@ -115,10 +115,10 @@ def test_what_landed_is_archived_as_it_came_and_counted(
     assert figures(lake, "daily")[1][1] == 5
 
     # A lost metrics checkpoint: the tables are filled anew from logs/, to the same figures.
-    before = {grain: figures(lake, grain) for grain in METRICS}
+    before = {grain: figures(lake, grain) for grain in GRAINS}
     shutil.rmtree(lake.checkpoint("metrics"))
     run()
-    assert {grain: figures(lake, grain) for grain in METRICS} == before
+    assert {grain: figures(lake, grain) for grain in GRAINS} == before
 
 
 def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
@@ -130,15 +130,15 @@ def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
             for i in range(3)]  # fmt: skip
     batch = spark.createDataFrame(rows, MERGED)
     write(batch, 0)
-    once = {grain: figures(lake, grain) for grain in METRICS}
+    once = {grain: figures(lake, grain) for grain in GRAINS}
     assert once["daily"] == [(DAY, 3, 3, 3, 30, 0, 0, 0, T0, T0)]
-    for grain in METRICS:
+    for grain in GRAINS:
         path = lake.metrics("streaming", grain)
         commit = path / "_delta_log" / f"{latest_version(path):020}.json"
         transactions = [json.loads(line)["txn"] for line in commit.read_text().splitlines() if '"txn"' in line]
         assert [(t["appId"], t["version"]) for t in transactions] == [("app", 0)]
     write(batch, 0)
-    assert {grain: figures(lake, grain) for grain in METRICS} == once
+    assert {grain: figures(lake, grain) for grain in GRAINS} == once
     write(batch, 1)
     assert figures(lake, "daily") == [(DAY, 6, 3, 3, 60, 0, 0, 0, T0, T0)]
     assert transaction_version(lake.metrics("streaming", "ip"), "app") == 1
@@ -161,7 +161,7 @@ def test_a_batch_killed_between_its_tables_is_finished_when_given_again(
         metrics.batch_writer(settings, "app")(batch, 0)
     monkeypatch.undo()
     metrics.batch_writer(settings, "app")(batch, 0)
-    assert {grain: [row[-9 if grain == "daily" else -8] for row in figures(lake, grain)] for grain in METRICS} == {
+    assert {grain: [row[-9 if grain == "daily" else -8] for row in figures(lake, grain)] for grain in GRAINS} == {
         "daily": [1], "ip": [1], "agent": [1],
     }  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_what_older_batches_left_in_the_tables_goes_with_its_age(
 ) -> None:
     create_metrics_tables(lake, "app")
     batch = spark.createDataFrame([MERGED_ROW], MERGED)
-    tables = [lake.metrics("streaming", grain) for grain in METRICS]
+    tables = [lake.metrics("streaming", grain) for grain in GRAINS]
     for table in tables:  # the note of a removed file would keep it for its hour
         kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "1"}
         DeltaTable(str(table)).alter.set_table_properties(kept)

@@ -21,7 +21,7 @@ from cleaner.jobs import (
     log_file,
     run_job,
     start_job,
-    wait_for_output,
+    wait_for_any,
 )
 from lakehouse.errors import InputError
 from lakehouse.locks import is_locked, lock
@@ -56,7 +56,7 @@ def end_of(job: RunningJob) -> int:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (exit_code := job.advance()) is None:
         assert time.monotonic() < deadline, "the job does not end"
-        wait_for_output([job], 0.05)
+        wait_for_any([job], 0.05)
     job.close()
     return exit_code
 
@@ -150,7 +150,7 @@ def test_output_arrives_before_the_job_ends(settings: Settings) -> None:
     while "first" not in logged(settings):
         assert time.monotonic() < deadline
         assert job.advance() is None
-        wait_for_output([job], 0.05)
+        wait_for_any([job], 0.05)
     job.close()
     assert logged(settings)[1:] == ["first", "T merge: ended after S s with exit code 137"]
 

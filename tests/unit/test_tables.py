@@ -12,10 +12,10 @@ from pyspark.sql import types as T
 from consumer.batch import find_change
 from consumer.components.exact_tables import create_tables
 from lakehouse.errors import PipelineError
-from lakehouse.lake import METRICS, Lake
+from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
-from lakehouse.schema import DELTA
-from lakehouse.schema import METRICS as SCHEMAS
+from lakehouse.metric_columns import METRIC_COLUMNS
+from lakehouse.schema import DELTA, METRICS
 from lakehouse.tables import FIGURES_HOURS, column_names, create_table, latest_version, table_id, tidy
 
 OLD = T.StructType([T.StructField("event_id", T.StringType()), T.StructField("bytes", T.LongType())])
@@ -66,19 +66,19 @@ def test_batch_metrics_that_lack_a_figure_are_counted_anew_for_all_days(lake: La
     with ledger.run("batch") as run:
         run.figures |= {"delta_id": table_id(lake.delta), "delta_version": 0}
     assert find_change(lake, ledger) is None
-    fewer = T.StructType(SCHEMAS["ip"].fields[:-1])
+    fewer = T.StructType(METRICS["ip"].fields[:-1])
     create_table(lake.metrics("batch", "ip"), fewer, description="x", is_replaced=True)
     change = find_change(lake, ledger)
     assert change is not None
     assert change.days is None
     create_tables(lake)
-    assert [column_names(lake.metrics("batch", grain)) for grain in METRICS] == [
-        set(SCHEMAS[grain].names) for grain in METRICS
+    assert [column_names(lake.metrics("batch", grain)) for grain in GRAINS] == [
+        set(METRIC_COLUMNS[grain]) for grain in GRAINS
     ]
 
 
 def test_what_a_table_no_longer_uses_goes_by_its_age_and_the_checksums_with_it(tmp_path: Path) -> None:
-    create_table(tmp_path, SCHEMAS["daily"], description="test", kept_hours=FIGURES_HOURS)
+    create_table(tmp_path, METRICS["daily"], description="test", kept_hours=FIGURES_HOURS)
     for number in range(3):
         write_deltalake(
             str(tmp_path), pa.table({"requests": pa.array([number], pa.int64())}), mode="overwrite", schema_mode="merge"

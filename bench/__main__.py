@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.results import RowResult, read_results, write_results
 from bench.work import own_folder
 from lakehouse.cli import application, reporting_errors
+from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +53,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Measure the rows, the subjects of each in turn. Exits 1 if a run's result was wrong: its figures do not count.
+    """Measure the rows, the subjects of each in turn. Exits 1 if a run's result was wrong, whose figures do not count, or a row failed.
 
     What was measured is kept after each row, also if the bench is stopped.
     """
@@ -66,11 +67,18 @@ def run(
         results = results or (RESULTS if is_full else QUICK_RESULTS)
         signal.signal(signal.SIGTERM, _interrupt)
         with own_folder(folder, FULL_BYTES if is_full else QUICK_BYTES) as own:
+            failed = []
             for name in (name for name in ROWS if name in wanted):
-                write_results(results, [_measured(name, own, is_full=is_full, runs=runs or (3 if is_full else 1))])
-        measured = {name: row for name, row in read_results(results).items() if name in wanted}
+                try:
+                    row = _measured(name, own, is_full=is_full, runs=runs or (3 if is_full else 1))
+                except PipelineError as error:  # said, and the other rows go on
+                    failed.append(name)
+                    _console().print(f"{name} was not measured: {error}", markup=False, soft_wrap=True)
+                else:
+                    write_results(results, [row])
+        measured = {name: row for name, row in read_results(results).items() if name in wanted and name not in failed}
         _show(measured)
-    if any(row.voids for row in measured.values()):
+    if failed or any(row.voids for row in measured.values()):
         raise typer.Exit(1)
 
 
@@ -99,13 +107,13 @@ def _measured(name: str, folder: Path, *, is_full: bool, runs: int) -> RowResult
     console = _console()
     console.rule(f"{ROWS[name].number}. {ROWS[name].title}")
     load, taken_at = os.getloadavg()[0], datetime.now(UTC).isoformat(timespec="seconds")
-    before = loop_seconds()
+    ran_on, before = machine(), loop_seconds()
     bench = Bench(folder, is_full, runs, lambda line: console.print(line, markup=False, soft_wrap=True))
     cases, skipped = ROWS[name].measure(bench)
     for peer, why in skipped.items():
         bench.say(f"{peer} was not measured: {why}")
     return RowResult(
-        name, "full" if is_full else "quick", taken_at, load, machine(), cases, skipped, [before, loop_seconds()]
+        name, "full" if is_full else "quick", taken_at, load, ran_on, cases, skipped, [before, loop_seconds()]
     )
 
 

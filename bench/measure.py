@@ -52,13 +52,12 @@ class Bench:
         """A size by the form."""
         return full if self.is_full else quick
 
-    def take_turns(self, subjects: Sequence[Subject], runs: int | None = None) -> list[Case]:
-        """Measure each subject so many times, one after the other, again and again."""
-        runs = self.runs if runs is None else runs
+    def take_turns(self, subjects: Sequence[Subject]) -> list[Case]:
+        """Measure the subjects one after the other, as many times as there are runs."""
         taken: dict[int, list[Run]] = {number: [] for number in range(len(subjects))}
-        for turn in range(1, runs + 1):
+        for turn in range(1, self.runs + 1):
             for number, subject in enumerate(subjects):
-                taken[number].append(self._one(subject, f"{subject.name}, {subject.size}, run {turn} of {runs}"))
+                taken[number].append(self._one(subject, f"{subject.name}, {subject.size}, run {turn} of {self.runs}"))
         return [Case(s.name, s.size, taken[number]) for number, s in enumerate(subjects)]
 
     def _one(self, subject: Subject, shown: str) -> Run:

@@ -53,12 +53,17 @@ class Usage:
         """The samples of a span of time."""
         return [sample for sample in self.samples if begin <= sample.at < end]
 
+    def processor_used(self, begin: float, end: float) -> float:
+        """Processor seconds in a span of time, as far as it was running."""
+        found = self.between(begin, end)
+        return found[-1].processor_seconds - found[0].processor_seconds if found else 0.0
+
     def processor_share(self, begin: float, end: float) -> float:
         """Cores that were busy on average in a span of time."""
         found = self.between(begin, end)
         if len(found) < 2:
             return 0.0
-        return (found[-1].processor_seconds - found[0].processor_seconds) / (found[-1].at - found[0].at)
+        return self.processor_used(begin, end) / (found[-1].at - found[0].at)
 
 
 class Program:

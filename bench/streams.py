@@ -27,21 +27,15 @@ def counted(lake: BenchLake) -> dict[str, list[Moment]]:
     return {grain: _commits(lake.settings.lake.metrics("streaming", grain)) for grain in GRAINS}
 
 
-def counted_rows(lake: BenchLake) -> int:
-    """How many requests every streaming table has counted by now."""
-    paths = [lake.settings.lake.metrics("streaming", grain) for grain in GRAINS]
-    return min(_requests(path, None) if latest_version(path) >= 0 else 0 for path in paths)
+def counted_rows(lake: BenchLake) -> dict[str, int]:
+    """By streaming table, how many requests it has counted by now."""
+    paths = {grain: lake.settings.lake.metrics("streaming", grain) for grain in GRAINS}
+    return {grain: _requests(path, None) if latest_version(path) >= 0 else 0 for grain, path in paths.items()}
 
 
 def streamed_figures(lake: BenchLake) -> dict[str, pl.DataFrame]:
     """The streaming tables."""
     return {grain: pl.read_delta(str(lake.settings.lake.metrics("streaming", grain))) for grain in GRAINS}
-
-
-def first_offsets_at(lake: BenchLake) -> float:
-    """When the first query began its first batch: the start-up was over."""
-    found = (lake.data / "_checkpoints").glob("*/offsets/0")
-    return min(path.stat().st_mtime for path in found)
 
 
 def _commits(table: Path) -> list[Moment]:

@@ -40,11 +40,10 @@ def _session(settings: "Settings", app_name: str, *, needs_spark: bool = False) 
 
 def _merge_session(settings: "Settings") -> "SparkSession":
     """One for the whole run: what it has to do changes while it goes on."""
-    from cleaner.merge import lacks_rows, pending_bytes
+    from cleaner.merge import work_bytes
     from lakehouse.session import job_session
 
-    work_bytes = None if lacks_rows(settings.lake) else pending_bytes(settings.lake)
-    return job_session(settings, "merge", work_bytes=work_bytes)
+    return job_session(settings, "merge", work_bytes=partial(work_bytes, settings.lake))
 
 
 @app.command()

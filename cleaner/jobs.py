@@ -132,13 +132,13 @@ class RunningJob:
                 words, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
                 start_new_session=True, preexec_fn=_end_with_parent, env=os.environ | {TRACED: "1"},
             )  # fmt: skip
-            self.end = os.pidfd_open(self.process.pid)  # readable once it has ended
         except OSError as error:
             output.write_line(f"{name}: could not be started: {error}")
             resources.close()
             raise InputError(f"job {name} could not be started: {error}; it is: {printable(' '.join(words))}") from None
         self.pipe = cast(BinaryIO, self.process.stdout)
         os.set_blocking(self.pipe.fileno(), False)
+        self.end = _end_of(self.process.pid)
 
     @property
     def seconds(self) -> float:
@@ -149,7 +149,7 @@ class RunningJob:
     def awaited(self) -> list[int]:
         """File descriptors: one of them is readable when there is something to copy, or the process has ended."""
         output = [] if self.pipe.closed else [self.pipe.fileno()]
-        return output if self.exited else [*output, self.end]
+        return output if self.exited or self.end is None else [*output, self.end]
 
     def advance(self) -> int | None:
         """Copy what output there is, and end what is overdue. Never waits.
@@ -198,7 +198,8 @@ class RunningJob:
     def _end(self, code: int) -> None:
         self._kill_group()
         self.pipe.close()
-        os.close(self.end)
+        if self.end is not None:
+            os.close(self.end)
         self.exit_code = code if code >= 0 else 128 - code
         self.output.write_line(f"{self.name}: ended after {self.seconds:.1f} s with exit code {self.exit_code}")
 
@@ -207,6 +208,14 @@ class RunningJob:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             return  # nothing of it is left that we could end
+
+
+def _end_of(process: int) -> int | None:
+    """A file descriptor that is readable once ``process`` has ended; ``None`` where the system gives none."""
+    try:
+        return os.pidfd_open(process)
+    except OSError:  # no file descriptor left, or a container's filter of system calls that is older than this one
+        return None
 
 
 def wait_for_any(jobs: Iterable[RunningJob], seconds: float) -> None:

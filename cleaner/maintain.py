@@ -64,35 +64,31 @@ def maintain(settings: Settings, session: "Callable[[], SparkSession]", now: dat
         )
 
 
-def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int, *, is_ordered: bool = True) -> int:
-    """Compact the partitions that have ``small_files`` small files or more.
+def compact(lake: Lake, session: "Callable[[], SparkSession]", small_files: int) -> int:
+    """Compact the partitions that have ``small_files`` small files or more: all of a partition, in time order.
 
-    :param is_ordered: all of a partition in time order; otherwise only its small files, as they are, which is quick.
     :return: how many partitions were compacted.
     """
-    order = "ZORDER BY (`timestamp`)" if is_ordered else ""
-    compacted = 0
+    crowded = _crowded(lake, small_files)
+    for path, day in crowded:
+        where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
+        session().sql(f"OPTIMIZE {table(path)} {where} ZORDER BY (`timestamp`)")
+    return len(crowded)
+
+
+def join(lake: Lake, small_files: int) -> None:
+    """Join the small files of the partitions that have ``small_files`` or more, as they are. Quick, and without Spark."""
+    for path, day in _crowded(lake, small_files):
+        join_small_files(path, day)
+
+
+def _crowded(lake: Lake, small_files: int) -> list[tuple[Path, date | None]]:
+    """The ``event_date`` partitions (``None``: the whole of a table without) with too many small files, by table."""
+    found = []
     for path in (lake.merged, lake.delta, lake.quarantine):
-        for day in crowded_partitions(path, small_files):
-            if is_ordered or not _is_sail(session()):
-                where = f"WHERE event_date = '{day.isoformat()}'" if day else ""
-                session().sql(f"OPTIMIZE {table(path)} {where} {order}")
-            else:
-                join_small_files(path, day)
-            compacted += 1
-    return compacted
-
-
-def _is_sail(spark: "SparkSession") -> bool:
-    from lakehouse.sail import is_sail
-
-    return is_sail(spark)
-
-
-def crowded_partitions(path: Path, small_files: int) -> list[date | None]:
-    """The ``event_date`` partitions (``None``: the whole of a table without) with too many small files."""
-    small = Counter(day for day, size in partition_files(path) if size < SMALL_BYTES)
-    return sorted((day for day, files in small.items() if files >= small_files), key=str)
+        small = Counter(day for day, size in partition_files(path) if size < SMALL_BYTES)
+        found += [(path, day) for day in sorted(small, key=str) if small[day] >= small_files]
+    return found
 
 
 def vacuum(lake: Lake, limits: Maintain) -> int:

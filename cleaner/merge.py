@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.balance import require_balance
-from cleaner.maintain import compact
+from cleaner.maintain import join
 from cleaner.recount import record_versions, recount, take_again_what_was_lost
 from cleaner.retire import retire_files
 from lakehouse.lake import Lake, file_stamp, waiting_files
@@ -53,7 +53,7 @@ def merge(settings: Settings, session: "Callable[[], SparkSession]") -> int:
         has_work = pending or (has_merged and not has_delta)
         figures = _merge_pending(settings, session, ledger, run, pending) if has_work else []
         if figures:
-            compact(lake, session, settings.merge.small_files, is_ordered=False)
+            join(lake, settings.merge.small_files)
         retired = retire_files(lake, ledger)
         run.figures |= (
             _totals(figures)
@@ -93,6 +93,12 @@ def lacks_rows(lake: Lake) -> bool:
 def _has_less(some: Path, other: Path) -> bool:
     less, more = table_facts(some), table_facts(other)
     return more is not None and (less is None or less.rows < more.rows)
+
+
+def work_bytes(lake: Lake) -> int | None:
+    """How much a merge has to read of what has landed; ``None`` where it has to fill a table from the other, too."""
+    fills_a_table = lacks_rows(lake) or _has_less(lake.merged, lake.delta)
+    return None if fills_a_table else pending_bytes(lake)
 
 
 def pending_bytes(lake: Lake) -> int:

@@ -34,7 +34,7 @@ def _batch_session(settings: "Settings") -> "SparkSession":
     from consumer.batch import pending_bytes
     from lakehouse.session import job_session
 
-    return job_session(settings, "batch", work_bytes=pending_bytes(settings.lake))
+    return job_session(settings, "batch", work_bytes=partial(pending_bytes, settings.lake))
 
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyspark
@@ -64,31 +65,34 @@ log = logging.getLogger("lakehouse.session")
 
 
 def job_session(
-    settings: Settings, app_name: str, *, needs_spark: bool = False, work_bytes: int | None = None
+    settings: Settings, app_name: str, *, needs_spark: bool = False, work_bytes: Callable[[], int | None] | None = None
 ) -> SparkSession:
     """The session of a periodic job, which ends with its process.
 
     Jobs have Spark one after the other: side by side on one machine they only slow each other down, and need twice the
     memory. Locks on tables are taken before, so that no two jobs wait for each other.
 
-    :param work_bytes: what the job has to read. If that is little, it may do so in the consumer's Spark.
+    :param work_bytes: how much the job has to read (``None``: no telling), asked once it is its turn: the job before it may
+        have left it more. If it is little, it may be done in the consumer's Spark.
     :param needs_spark: the job does what Sail cannot: with ``spark.engine: sail`` it has a JVM of its own.
     :raises LockedError: another job kept its turn for longer than ``TURN_SECONDS``.
     :raises EngineError: as ``spark_session``.
     """
     wants_sail = settings.spark.engine == "sail"
     is_driver_ours = wants_sail and needs_spark and not settings.spark.remote
+    size: int | None = None
     if is_driver_ours or not (wants_sail or settings.spark.remote):
         try:
             hold(settings.lake.locks, TURN)
         except LockedError:
             log.info("waiting for another job to leave Spark to this one")
             hold(settings.lake.locks, TURN, wait_seconds=TURN_SECONDS)
-        if settings.spark.shared and not needs_spark and work_bytes is not None and work_bytes <= MAX_WORK_BYTES:
+        size = work_bytes() if work_bytes is not None else None
+        if settings.spark.shared and not needs_spark and size is not None and size <= MAX_WORK_BYTES:
             session = attach(settings.lake, session_conf(settings))
             if session is not None:
                 return session
-    is_short = work_bytes is not None and work_bytes <= SHORT_WORK_BYTES
+    is_short = size is not None and size <= SHORT_WORK_BYTES
     session = spark_session(settings, app_name, is_driver_ours=is_driver_ours, is_short=is_short)
     if needs_spark and is_sail(session):
         raise EngineError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.lakes import BenchLake, new_lake
 from bench.landed import NOON, requests
 from bench.measure import Bench
+from bench.rows.history import kept
 
 SEED = 11
 SPAN = timedelta(days=1)
@@ -24,10 +25,12 @@ def backlog(bench: Bench, folder: Path, rows: int) -> BenchLake:
 
 def landed_files(bench: Bench, rows: int) -> list[Path]:
     """Landed files with so many rows, made once."""
-    lake = BenchLake(bench.made / f"landed-{rows}")
-    if not lake.data.exists():
-        bench.say(f"landing {rows:,} rows")
-        new_lake(lake.folder)
+
+    def made(folder: Path) -> BenchLake:
+        lake = new_lake(folder)
         for block in requests(rows, NOON - SPAN, NOON, seed=SEED):
             lake.land(block)
+        return lake
+
+    lake = kept(bench, f"landed-{rows}", made)
     return sorted(lake.settings.lake.landing.glob("*.parquet"))

@@ -11,13 +11,14 @@ from bench.rows.minutes import batch, merge, running_minutes
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """By the rows that the day has so far: the merge must not care, the figures are those of the day."""
     sizes = (MILLION, 5 * MILLION, 20 * MILLION) if bench.is_full else (MILLION // 10,)
+    # More rows of a day are no small work: ``consumer batch`` has a Spark of its own then.
+    running_sizes = [bench.pick(MILLION // 10, MILLION // 2)]
     running = [
         Case(
             f"{OURS}, consumer batch in the consumer's Spark", _shown(rows),
             running_minutes(bench, with_figures(bench, busy_day(bench, rows)), batch, merge, wrong=wrong_day),
         )
-        for rows in sizes
-        if rows <= MILLION
+        for rows in running_sizes
     ]  # fmt: skip
     merges = [
         running_case(bench, busy_day(bench, rows), rows, _shown(rows), name=f"{OURS}, cleaner merge") for rows in sizes

@@ -23,12 +23,12 @@ def shown(rows: int) -> str:
 
 def history(bench: Bench, rows: int) -> BenchLake:
     """A lake with so many rows of history, made if it is not there yet."""
-    return _kept(bench, f"history-{rows}", lambda folder: with_history(folder, rows))
+    return kept(bench, f"history-{rows}", lambda folder: with_history(folder, rows))
 
 
 def busy_day(bench: Bench, rows: int) -> BenchLake:
     """A lake whose only day has so many rows up to noon, a file an hour."""
-    return _kept(bench, f"day-{rows}", lambda folder: with_history(folder, rows, span=DAY / 2, commit=DAY / 24))
+    return kept(bench, f"day-{rows}", lambda folder: with_history(folder, rows, span=DAY / 2, commit=DAY / 24))
 
 
 def with_figures(bench: Bench, lake: BenchLake) -> BenchLake:
@@ -39,7 +39,7 @@ def with_figures(bench: Bench, lake: BenchLake) -> BenchLake:
         pipeline(copied, "consumer", "batch")
         return copied
 
-    return _kept(bench, f"{lake.folder.name}-figures", made)
+    return kept(bench, f"{lake.folder.name}-figures", made)
 
 
 def with_minute(bench: Bench, lake: BenchLake) -> BenchLake:
@@ -51,7 +51,7 @@ def with_minute(bench: Bench, lake: BenchLake) -> BenchLake:
         pipeline(copied, "cleaner", "merge")
         return copied
 
-    return _kept(bench, f"{lake.folder.name}-minute", made)
+    return kept(bench, f"{lake.folder.name}-minute", made)
 
 
 def with_commits(bench: Bench, lake: BenchLake, commits: int) -> BenchLake:
@@ -63,7 +63,7 @@ def with_commits(bench: Bench, lake: BenchLake, commits: int) -> BenchLake:
             add_commits(copied.data / name, commits)
         return copied
 
-    return _kept(bench, f"{lake.folder.name}-commits", made)
+    return kept(bench, f"{lake.folder.name}-commits", made)
 
 
 def land_minute(lake: BenchLake, *, number: int = 0, is_late: bool = False) -> Minute:
@@ -86,7 +86,7 @@ def wrong_tables(lake: BenchLake, rows: int, *names: str) -> str | None:
     return wrong(**checks)
 
 
-def _kept(bench: Bench, name: str, made: Callable[[Path], BenchLake]) -> BenchLake:
+def kept(bench: Bench, name: str, made: Callable[[Path], BenchLake]) -> BenchLake:
     """The lake of that name, made if it is not there yet: elsewhere, since one half made must not be taken for it."""
     lake = BenchLake(bench.made / name)
     if lake.data.exists():

@@ -47,9 +47,10 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
                 figures[f"MB {program} {name}"] = peak(usage, begin, end)
             figures[f"MB together {name}"] = together(used, begin, end)
             figures[f"busy cores {name}"] = sum(usage.processor_share(begin, end) for usage in used.values())
-        seconds = sum(usage.processor_seconds for usage in used.values())
+        begin, end = at_rest[0], afterwards[1]
+        seconds = sum(usage.processor_used(begin, end) for usage in used.values())
         most = max(megabytes for name, megabytes in figures.items() if name.startswith("MB together"))
-        return Run(2 * rest_seconds + load_seconds, seconds, most, figures, _unaccounted(lake))
+        return Run(end - begin, seconds, most, figures, _unaccounted(lake))
 
     return Subject(
         OURS, f"{rest_seconds} s at rest, {load_seconds} s at {RATE} events/s, {rest_seconds} s at rest", measured

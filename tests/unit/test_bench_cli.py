@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from typer.testing import CliRunner
 from bench.__main__ import app
 from bench.errors import BenchError
 from bench.measure import Bench, Subject
-from bench.results import Run
+from bench.results import Case, Run, read_results
 from bench.table import ROWS
 from bench.work import own_folder
 
@@ -63,6 +64,25 @@ def test_a_subject_that_fails_is_void_and_the_others_go_on(tmp_path: Path) -> No
     subjects = [Subject("a", "small", fails), Subject("b", "small", lambda _folder: Run(1.0, 1.0, 1.0))]
     a, b = Bench(tmp_path, False, 1, lambda _line: None).take_turns(subjects)
     assert [run.void for run in (*a.runs, *b.runs)] == ["out of order", None]
+
+
+def test_a_row_that_fails_is_said_and_the_others_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_bench: Bench) -> tuple[list[Case], dict[str, str]]:
+        raise BenchError("no lake")
+
+    def measures(bench: Bench) -> tuple[list[Case], dict[str, str]]:
+        return bench.take_turns([Subject("a", "small", lambda _folder: Run(1.0, 2.0, 3.0))]), {}
+
+    monkeypatch.setitem(ROWS, "ingest", replace(ROWS["ingest"], measure=fails))
+    monkeypatch.setitem(ROWS, "idle", replace(ROWS["idle"], measure=measures))
+    results = tmp_path / "results.json"
+    words = ["run", "ingest", "idle", "--folder", str(tmp_path / "work"), "--results", str(results)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert "ingest was not measured: no lake" in done.output
+    assert {name: row.cases for name, row in read_results(results).items()} == {
+        "idle": [Case("a", "small", [Run(1.0, 2.0, 3.0)])]
+    }
 
 
 def test_the_rows_are_numbered_in_order() -> None:

@@ -246,6 +246,16 @@ def test_a_job_that_closes_its_output_is_waited_for(settings: Settings) -> None:
     assert run(settings, "import os, time; os.close(1); os.close(2); time.sleep(0.3); os._exit(4)") == 4
 
 
+def test_a_job_is_waited_for_also_where_the_system_does_not_tell_of_its_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_process: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert run(settings, "import os, time; os.close(1); os.close(2); time.sleep(0.3); os._exit(4)") == 4
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
 def test_a_job_does_not_survive_a_wrapper_that_is_killed(settings: Settings, tmp_path: Path) -> None:
     pid_file = str(tmp_path / "pid")

@@ -1,11 +1,16 @@
 """What a merge knows and leaves without a JVM."""
 
+import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cleaner.merge import merge, pending_bytes
+import polars as pl
+
+from cleaner.delta_lake import create_record
+from cleaner.merge import merge, pending_bytes, work_bytes
 from consumer.components.exact_tables import create_tables
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
@@ -62,3 +67,25 @@ def test_an_idle_minute_loads_none_of_the_large_libraries(settings: Settings, la
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert ran.stdout == "0 set()\n[]\n"
+
+
+def test_where_a_table_is_to_be_filled_anew_there_is_no_telling_how_much_there_is_to_do(
+    settings: Settings, lake: Lake
+) -> None:
+    assert work_bytes(lake) == 0
+    create_record(lake)
+    create_table(lake.delta, DELTA, description="test")
+    assert work_bytes(lake) == 0
+    add_row(lake.delta)
+    assert work_bytes(lake) is None  # merged/ lacks it
+    add_row(lake.merged)
+    assert work_bytes(lake) == 0
+    add_row(lake.merged)
+    assert work_bytes(lake) is None  # delta/ lacks it
+    shutil.rmtree(lake.delta)
+    assert work_bytes(lake) is None
+
+
+def add_row(table: Path) -> None:
+    row = pl.DataFrame({"event_id": ["e1"], "event_date": [date(2026, 11, 26)]})
+    row.write_delta(table, mode="append", delta_write_options={"schema_mode": "merge"})

@@ -1,6 +1,7 @@
 """The pipeline's programs and the peers, as one types them."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.lakes import BenchLake
@@ -17,9 +18,9 @@ def pipeline(lake: BenchLake, *typed: str) -> Usage:
     return run(words(lake, *typed), lake.folder / "output.txt")
 
 
-def start(lake: BenchLake, name: str, *typed: str) -> Program:
+def start(lake: BenchLake, name: str, *typed: str, environment: Mapping[str, str] | None = None) -> Program:
     """Start a program of the pipeline."""
-    return Program(words(lake, *typed), lake.folder / f"{name}.txt")
+    return Program(words(lake, *typed), lake.folder / f"{name}.txt", environment=environment)
 
 
 def start_peer(name: str, lake: BenchLake, *arguments: str | Path) -> Program:

@@ -17,11 +17,15 @@ START_SECONDS = 180
 # What is under way when the load ends: a batch, a job.
 SETTLE_SECONDS = 30
 RATE = "1000"
+# As docker-compose.yml and the Dockerfile set them.
+IMAGE = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+CONSUMER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "640m"}
+CLEANER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
-    """Producer, consumer and cleaner's schedule, as ``make run`` has them."""
-    rest, load = bench.pick(5, 120), bench.pick(60, 300)
+    """Producer, consumer and cleaner's schedule, with the containers' settings of memory."""
+    rest, load = bench.pick(5, 60), bench.pick(60, 240)
     return bench.take_turns([_subject(rest, load)]), {}
 
 
@@ -29,12 +33,14 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
     def measured(folder: Path) -> Run:
         lake = new_lake(folder / "lake")
         with ExitStack() as programs:
-            consumer = programs.enter_context(start(lake, "stream", "consumer", "stream"))
-            cleaner = programs.enter_context(start(lake, "schedule", "cleaner", "schedule"))
+            consumer = programs.enter_context(start(lake, "stream", "consumer", "stream", environment=CONSUMER))
+            cleaner = programs.enter_context(start(lake, "schedule", "cleaner", "schedule", environment=CLEANER))
             wait_until(lambda: _is_streaming(lake), START_SECONDS, "the stream's queries")
             at_rest = time.time(), time.time() + rest_seconds
             time.sleep(rest_seconds)
-            producer = programs.enter_context(start(lake, "simulate", "producer", "simulate", "--rate", RATE))
+            producer = programs.enter_context(
+                start(lake, "simulate", "producer", "simulate", "--rate", RATE, environment=IMAGE)
+            )
             loaded = time.time(), time.time() + load_seconds
             time.sleep(load_seconds)
             used = {"producer": producer.stop()}

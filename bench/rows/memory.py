@@ -17,7 +17,7 @@ START_SECONDS = 180
 # What is under way when the load ends: a batch, a job.
 SETTLE_SECONDS = 30
 RATE = "1000"
-# As docker-compose.yml and the Dockerfile set them.
+# As docker-compose.yml and the Dockerfile set them; the producer has nothing set.
 IMAGE = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 CONSUMER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "640m"}
 CLEANER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}

@@ -199,7 +199,7 @@ PARTS_OF_QUERIES = {
         "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))", "is_uncommon",
     },
     "cleaner/replay_rows.py": {"IS_ROW", "table(quarantine)"},
-    "cleaner/maintain.py": {"table(path)", "where", "order"},
+    "cleaner/maintain.py": {"table(path)", "where"},
     "consumer/components/upsert.py": {
         "table(path)", "view", "_assignments(grain)", "day_condition('t.event_date', days)",
         "' AND '.join((f't.{key} <=> s.{key}' for key in METRIC_KEYS[grain]))", "', '.join(streaming_schema(grain).names)",

@@ -38,9 +38,7 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
             wait_until(lambda: _is_streaming(lake), START_SECONDS, "the stream's queries")
             at_rest = time.time(), time.time() + rest_seconds
             time.sleep(rest_seconds)
-            producer = programs.enter_context(
-                start(lake, "simulate", "producer", "simulate", "--rate", RATE, environment=IMAGE)
-            )
+            producer = programs.enter_context(start(lake, "simulate", "producer", "simulate", "--rate", RATE))
             loaded = time.time(), time.time() + load_seconds
             time.sleep(load_seconds)
             used = {"producer": producer.stop()}

@@ -86,19 +86,23 @@ def _merge_pending(
 
 def lacks_rows(lake: Lake) -> bool:
     """Whether ``delta/`` has not all that ``merged/`` has: everything, once it was moved away. No, as a rule."""
-    merged, delta = table_facts(lake.merged), table_facts(lake.delta)
-    return merged is not None and (delta is None or merged.rows != delta.rows)
+    merged = _rows(lake.merged)
+    return merged is not None and merged != _rows(lake.delta)
 
 
 def _has_less(some: Path, other: Path) -> bool:
-    less, more = table_facts(some), table_facts(other)
-    return more is not None and (less is None or less.rows < more.rows)
+    less, more = _rows(some), _rows(other)
+    return more is not None and (less is None or less < more)
+
+
+def _rows(table: Path) -> int | None:
+    facts = table_facts(table)
+    return None if facts is None else facts.rows
 
 
 def work_bytes(lake: Lake) -> int | None:
     """How much a merge has to read of what has landed; ``None`` where it has to fill a table from the other, too."""
-    fills_a_table = lacks_rows(lake) or _has_less(lake.merged, lake.delta)
-    return None if fills_a_table else pending_bytes(lake)
+    return pending_bytes(lake) if _rows(lake.merged) == _rows(lake.delta) else None
 
 
 def pending_bytes(lake: Lake) -> int:

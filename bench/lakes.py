@@ -1,13 +1,15 @@
-"""Lakes to measure on: empty ones, and copies for each run. I/O; no JVM."""
+"""Lakes to measure on: empty ones, those made once for several rows, and copies for each run. I/O; no JVM."""
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import yaml
 
+from bench.measure import Bench
 from lakehouse.layout import adopt
 from lakehouse.settings import Settings, load_settings
 from producer.landing import Lander
@@ -62,7 +64,18 @@ def copy(lake: BenchLake, folder: Path, **groups: dict[str, object]) -> BenchLak
     return copied
 
 
-def moved(lake: BenchLake, folder: Path) -> BenchLake:
+def kept(bench: Bench, name: str, made: Callable[[Path], BenchLake]) -> BenchLake:
+    """The lake of that name, made if it is not there yet: elsewhere, since one half made must not be taken for it."""
+    lake = BenchLake(bench.made / name)
+    if lake.data.exists():
+        return lake
+    bench.say(f"making the lake {name}")
+    hidden = lake.folder.with_name(f".{name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    return _moved(made(hidden), lake.folder)
+
+
+def _moved(lake: BenchLake, folder: Path) -> BenchLake:
     """The lake in another place."""
     lake.folder.rename(folder)
     _write_conf(BenchLake(folder))

@@ -4,10 +4,9 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from bench.lakes import BenchLake, new_lake
+from bench.lakes import BenchLake, kept, new_lake
 from bench.landed import NOON, requests
 from bench.measure import Bench
-from bench.rows.history import kept
 
 SEED = 11
 SPAN = timedelta(days=1)

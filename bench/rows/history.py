@@ -1,11 +1,9 @@
 """What the rows about history share: lakes made once, and a merge of a minute that is checked."""
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.history import DAY, add_commits, with_history
-from bench.lakes import BenchLake, copy, moved
+from bench.lakes import BenchLake, copy, kept
 from bench.landed import NOON, Minute, minute
 from bench.measure import Bench, wrong
 from bench.programs import pipeline
@@ -84,14 +82,3 @@ def wrong_tables(lake: BenchLake, rows: int, *names: str) -> str | None:
         doubled = query(path, f"SELECT count(*) - count(DISTINCT event_id) FROM t WHERE {since}")
         checks[f"doubled rows of {name}/"] = (doubled[0][0] if doubled else None, 0)
     return wrong(**checks)
-
-
-def kept(bench: Bench, name: str, made: Callable[[Path], BenchLake]) -> BenchLake:
-    """The lake of that name, made if it is not there yet: elsewhere, since one half made must not be taken for it."""
-    lake = BenchLake(bench.made / name)
-    if lake.data.exists():
-        return lake
-    bench.say(f"making the lake {name}")
-    hidden = lake.folder.with_name(f".{name}")
-    shutil.rmtree(hidden, ignore_errors=True)
-    return moved(made(hidden), lake.folder)

@@ -21,7 +21,7 @@ from bench.streams import streamed_figures
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Both streams, and what the cleaner needs for as much, on the same landed files."""
-    rows = bench.pick(500_000, 5_000_000)
+    rows = bench.pick(200_000, 5_000_000)
     ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
     plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
     return bench.take_turns([ours, plain, _merge_subject(bench, rows)]), {}

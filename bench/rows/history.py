@@ -14,9 +14,9 @@ BOTH = ("merged", "delta")
 MILLION = 1_000_000
 
 
-def shown(rows: int) -> str:
+def shown(rows: int, *, is_late: bool = False) -> str:
     """A number of rows of history in words."""
-    return f"{rows / MILLION:g} million rows of history"
+    return f"{rows / MILLION:g} million rows of history{', one row a year late' if is_late else ''}"
 
 
 def history(bench: Bench, rows: int) -> BenchLake:

@@ -14,8 +14,6 @@ from bench.results import OURS, Case, Run
 from lakehouse.ledger import Ledger
 
 START_SECONDS = 180
-# What is under way when the load ends: a batch, a job.
-SETTLE_SECONDS = 30
 RATE = "1000"
 # As docker-compose.yml and the Dockerfile set them; the producer has nothing set.
 IMAGE = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -25,11 +23,13 @@ CLEANER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Producer, consumer and cleaner's schedule, with the containers' settings of memory."""
-    rest, load = bench.pick(5, 60), bench.pick(60, 240)
-    return bench.take_turns([_subject(rest, load)]), {}
+    rest, load = bench.pick(5, 60), bench.pick(45, 240)
+    # What is under way when the load ends: a batch, a job.
+    settle = bench.pick(10, 30)
+    return bench.take_turns([_subject(rest, load, settle)]), {}
 
 
-def _subject(rest_seconds: int, load_seconds: int) -> Subject:
+def _subject(rest_seconds: int, load_seconds: int, settle_seconds: int) -> Subject:
     def measured(folder: Path) -> Run:
         lake = new_lake(folder / "lake")
         with ExitStack() as programs:
@@ -42,8 +42,8 @@ def _subject(rest_seconds: int, load_seconds: int) -> Subject:
             loaded = time.time(), time.time() + load_seconds
             time.sleep(load_seconds)
             used = {"producer": producer.stop()}
-            afterwards = time.time() + SETTLE_SECONDS, time.time() + SETTLE_SECONDS + rest_seconds
-            time.sleep(SETTLE_SECONDS + rest_seconds)
+            afterwards = time.time() + settle_seconds, time.time() + settle_seconds + rest_seconds
+            time.sleep(settle_seconds + rest_seconds)
             used |= {"cleaner": cleaner.stop(), "consumer": consumer.stop()}
         figures: dict[str, float] = {}
         for name, (begin, end) in {"at first": at_rest, "under load": loaded, "afterwards": afterwards}.items():

@@ -48,7 +48,7 @@ def running_case(
 
 def minute_subject(
     bench: Bench, name: str, rows: int, merge: Job = merge,
-    *, tables: tuple[str, ...] = BOTH, **groups: dict[str, object],
+    *, tables: tuple[str, ...] = BOTH, is_late: bool = False, **groups: dict[str, object],
 ) -> Subject:  # fmt: skip
     """Somebody's merge of a minute's rows into ``rows`` rows of history.
 
@@ -58,7 +58,7 @@ def minute_subject(
 
     def measured(folder: Path) -> Run:
         lake = copy(history(bench, rows), folder / "lake", **groups)
-        new = land_minute(lake).new
+        new = land_minute(lake, is_late=is_late).new
         return run_of(merge(lake), wrong_tables(lake, rows + new, *tables))
 
-    return Subject(name, shown(rows), measured)
+    return Subject(name, shown(rows, is_late=is_late), measured)

@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 from datetime import date
+from multiprocessing.pool import ThreadPool
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -29,6 +30,8 @@ def create_tables(lake: Lake) -> None:
 def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] | None) -> None:
     """Count ``days`` of ``delta/`` at ``version`` and replace their rows in each table, in one commit a table.
 
+    The tables are written side by side: much of each write is planning and Delta's log, which leave cores idle.
+
     :param days: ``None`` for all.
     """
     requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
@@ -36,8 +39,8 @@ def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] 
         requests = requests.where(F.col("event_date").isin(sorted(days)))
     rows = visitors(requests, bot_requests()).persist()
     try:
-        for grain in GRAINS:
-            replace(exact(rows, grain), lake, grain, days)
+        with ThreadPool(len(GRAINS)) as pool:  # unlike an executor's, its threads do not hold up a job that is to end
+            pool.map(lambda grain: replace(exact(rows, grain), lake, grain, days), GRAINS, chunksize=1)
     finally:
         rows.unpersist()
 

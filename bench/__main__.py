@@ -36,7 +36,8 @@ def run(
     rows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ROW]...", help="Rows of the table; by default all, in the small form without busy-day."
+            metavar="[ROW]...",
+            help="Rows of the table; by default all, in the small form those that small sizes say something of.",
         ),
     ] = None,
     is_full: Annotated[

@@ -42,6 +42,7 @@ ROWS: Mapping[str, Row] = {
     "growth": Row(
         3, "The same minute, by rows of history; and with one row a year late",
         "no rising trend: the largest within 10% of 1 million", "wall_seconds", "seconds", growth.measure,
+        is_always_measured=False,
     ),
     "idle": Row(
         4, "A minute with nothing to do", "at most 0.3 core-seconds", "processor_seconds", "core-seconds", idle.measure

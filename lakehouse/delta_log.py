@@ -85,20 +85,23 @@ def require_data(log: Log) -> None:
             _refuse(log.table, Damage(log.commits[version], what, away))
 
 
-def forget_lost_commits(log: Log) -> None:
-    """Remove the checksums of commits after the last: of one that was moved away, whose number the next one takes.
+def forget_checksums(log: Log) -> None:
+    """Remove the checksums of commits after the last, and of those before the last checkpoint.
+
+    After the last there is one only if its commit was moved away, and the next one takes its number. Before the checkpoint
+    nobody reads them; they are three of a commit's four files, and each query lists the whole log.
 
     Only for the table's one writer, under its lock.
     """
-    last = max(log.commits, default=-1)
+    first, last = max(log.checkpoints, default=-1), max(log.commits, default=-1)
     for version, path in log.checksums:
-        if version > last:
-            path.unlink()
+        if not first <= version <= last:
+            path.unlink(missing_ok=True)
 
 
 def _listed(table: Path) -> Log:
     log, folder = Log(table), table / "_delta_log"
-    # By names: a week of a merge a minute is ten thousand of them.
+    # By names: a day or two of a merge a minute are thousands of them.
     for name in os.listdir(folder) if folder.is_dir() else ():  # noqa: PTH208
         if found := _COMMIT.match(name):
             log.commits[int(found[1])] = folder / name

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta_log import forget_lost_commits, require_data, whole_log
+from lakehouse.delta_log import forget_checksums, require_data, whole_log
 from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 # A file below this is small; OPTIMIZE leaves the others alone, and aims at twice as much (``lakehouse/session.py``).
 SMALL_BYTES = 64 * 1024 * 1024
 RECORD_HOURS = 7 * 24
+# Each query lists a table's whole log: a week of a merge a minute would more than double a merge's time.
+LOG_HOURS = 24
 # Figures are written again and again, and are of no use once there are newer ones.
 FIGURES_HOURS = 1
+LOG_KEPT = "delta.logRetentionDuration"
 ATTEMPTS = 5  # at a commit, while other processes make theirs
 
 
@@ -55,7 +58,7 @@ def ready_for_writing(*paths: Path) -> list[bool]:
     for log in logs:
         require_data(log)
     for log in logs:
-        forget_lost_commits(log)
+        forget_checksums(log)
     return [bool(log.commits) for log in logs]
 
 
@@ -71,17 +74,18 @@ def create_table(
 ) -> None:
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
 
-    A table that is there gets the columns of ``schema`` that it lacks, null in the rows it has; all others stay.
+    A table that is there gets the columns of ``schema`` that it lacks, null in the rows it has; all others stay. One that
+    keeps its log for a week, as earlier releases made it, keeps it for ``LOG_HOURS`` from now on.
 
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
-    :param kept_hours: how long the log of commits is kept, and what it says of files that are no longer used.
+    :param kept_hours: how long the log says which files are no longer used. Commits are kept no longer than ``LOG_HOURS``.
     :param is_replaced: replace a table that is there by an empty one, in one commit.
     :raises PipelineError: a column of the table that is there has another type.
     """  # fmt: skip
     if is_table(path) and not is_replaced:
-        _add_missing_columns(path, schema)
+        _bring_up_to_date(path, schema)
         return
     from deltalake import DeltaTable, Schema
 
@@ -89,27 +93,33 @@ def create_table(
     DeltaTable.create(
         str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore",
         partition_by=list(partition_by), name=name, description=description,
-        configuration=dict.fromkeys(
-            ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), f"interval {kept_hours} hours"
-        ),
+        configuration={
+            LOG_KEPT: _interval(min(kept_hours, LOG_HOURS)), "delta.deletedFileRetentionDuration": _interval(kept_hours),
+        },
     )  # fmt: skip
 
 
-def _add_missing_columns(path: Path, schema: "StructType") -> None:
-    """In one commit, and in none where nothing is missing."""
+def _interval(hours: int) -> str:
+    return f"interval {hours} hours"
+
+
+def _bring_up_to_date(path: Path, schema: "StructType") -> None:
+    """Without a commit where nothing is to be done."""
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
 
     for attempt in range(1, ATTEMPTS + 1):
         table = DeltaTable(str(path))
-        missing = _missing_columns(path, table, schema)
-        if not missing:
-            return
         try:
-            table.alter.add_columns(missing)
-        except CommitFailedError:  # another process was faster, perhaps with these very columns
+            if missing := _missing_columns(path, table, schema):
+                table.alter.add_columns(missing)
+            if table.metadata().configuration.get(LOG_KEPT) == _interval(RECORD_HOURS):
+                table.alter.set_table_properties({LOG_KEPT: _interval(LOG_HOURS)})
+        except CommitFailedError:  # another process was faster, perhaps with just this
             if attempt == ATTEMPTS:
                 raise
+        else:
+            return
 
 
 def _missing_columns(path: Path, table: "DeltaTable", schema: "StructType") -> "list[Field]":
@@ -260,8 +270,10 @@ def tidy(path: Path, kept_hours: int) -> int:
 
     :return: how many data files were removed.
     """
-    if not is_table(path):
+    log = whole_log(path)
+    if not log.commits:
         return 0
+    forget_checksums(log)
     from deltalake import DeltaTable
 
     delta = DeltaTable(str(path))

@@ -20,11 +20,12 @@ from bench.streams import streamed_figures
 
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
-    """Both streams, and what the cleaner needs for as much, on the same landed files."""
-    rows = bench.pick(200_000, 5_000_000)
+    """Both streams on the same landed files; in the full form also what the cleaner needs for as much."""
+    rows = bench.pick(100_000, 5_000_000)
     ours = _subject(bench, OURS, rows, lambda lake: pipeline(lake, "consumer", "stream", "--once"))
     plain = _subject(bench, PLAIN, rows, lambda lake: peer("plain_stream", lake, "--once"))
-    return bench.take_turns([ours, plain, _merge_subject(bench, rows)]), {}
+    merged = [_merge_subject(bench, rows)] if bench.is_full else []
+    return bench.take_turns([ours, plain, *merged]), {}
 
 
 def _subject(bench: Bench, name: str, rows: int, streamed: Callable[[BenchLake], Usage]) -> Subject:

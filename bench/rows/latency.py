@@ -27,7 +27,7 @@ def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     In the full form ours also with as many requests remembered as an hour at this rate leaves.
     """
     # The first batches compile: some events go ahead of the ones that count.
-    warm_up, seconds = bench.pick(10, 60), bench.pick(20, 300)
+    warm_up, seconds = bench.pick(5, 60), bench.pick(15, 300)
 
     def ours(lake: BenchLake) -> Program:
         return start(lake, "stream", "consumer", "stream")

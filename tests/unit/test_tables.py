@@ -16,7 +16,15 @@ from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.schema import DELTA, METRICS
-from lakehouse.tables import FIGURES_HOURS, column_names, create_table, latest_version, table_id, tidy
+from lakehouse.tables import (
+    FIGURES_HOURS,
+    column_names,
+    create_table,
+    latest_version,
+    ready_for_writing,
+    table_id,
+    tidy,
+)
 
 OLD = T.StructType([T.StructField("event_id", T.StringType()), T.StructField("bytes", T.LongType())])
 NEW = T.StructType([*OLD.fields, T.StructField("seen", T.TimestampType()), T.StructField("rescued", T.StringType())])
@@ -42,6 +50,36 @@ def test_where_nothing_is_missing_nothing_is_committed(tmp_path: Path) -> None:
     make(tmp_path, NEW)
     make(tmp_path, OLD)
     assert (latest_version(tmp_path), column_names(tmp_path)) == (0, set(NEW.names))
+
+
+@pytest.mark.parametrize(("there", "then"), [(7 * 24, 24), (48, 48), (1, 1)])
+def test_a_log_that_an_earlier_release_kept_for_a_week_is_kept_for_a_day(tmp_path: Path, there: int, then: int) -> None:
+    make(tmp_path, NEW)
+    kept = "delta.logRetentionDuration"
+    assert DeltaTable(str(tmp_path)).metadata().configuration == {
+        kept: "interval 24 hours", "delta.deletedFileRetentionDuration": "interval 168 hours",
+    }  # fmt: skip
+    DeltaTable(str(tmp_path)).alter.set_table_properties({kept: f"interval {there} hours"})
+    make(tmp_path, NEW)
+    make(tmp_path, NEW)
+    assert DeltaTable(str(tmp_path)).metadata().configuration[kept] == f"interval {then} hours"
+    assert latest_version(tmp_path) == 1 + (there != then)
+
+
+def test_checksums_that_nobody_reads_go_before_the_table_is_written_to(tmp_path: Path) -> None:
+    make(tmp_path, NEW)
+    row = pa.table({"event_id": ["e1"]})
+    for _ in range(4):
+        write_deltalake(str(tmp_path), row, mode="append", schema_mode="merge")
+    DeltaTable(str(tmp_path), version=2).create_checkpoint()
+    log = tmp_path / "_delta_log"
+    of_version = {n: {f".{n:020}.json.crc", f"{n:020}.crc", f".{n:020}.crc.crc"} for n in range(6)}
+    for name in set.union(*of_version.values()):
+        (log / name).write_bytes(b"x")
+    (log / f".{2:020}.checkpoint.parquet.crc").write_bytes(b"x")
+    assert ready_for_writing(tmp_path) == [True]
+    left = {path.name for path in log.glob("*.crc")} | {path.name for path in log.glob(".*.crc")}
+    assert left == of_version[2] | of_version[3] | of_version[4] | {f".{2:020}.checkpoint.parquet.crc"}
 
 
 def test_several_processes_may_add_the_same_columns_at_once(tmp_path: Path) -> None:

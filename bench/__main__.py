@@ -37,7 +37,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[ROW]...",
-            help="Rows of the table; by default all, in the small form those that small sizes say something of.",
+            help="Rows of the table; by default all; in the small form all but growth and busy-day, which are about size.",
         ),
     ] = None,
     is_full: Annotated[
@@ -65,7 +65,7 @@ def run(
         _require_packages()
         from bench.table import ROWS
 
-        wanted = rows or [name for name, row in ROWS.items() if is_full or row.is_always_measured]
+        wanted = rows or [name for name, row in ROWS.items() if is_full or row.is_in_small_form]
         if unknown := [name for name in wanted if name not in ROWS]:
             raise typer.BadParameter(f"no such row: {', '.join(unknown)}; there are: {', '.join(ROWS)}")
         results = results or (RESULTS if is_full else QUICK_RESULTS)

@@ -17,7 +17,7 @@ class Row:
     :param figure: what it is about, in the runs: what is drawn, and compared with the peers'.
     :param unit: how that figure is called.
     :param measure: measures its cases, and says which peers were skipped, and why.
-    :param is_always_measured: the small form measures it too if nobody asks for it by name.
+    :param is_in_small_form: it is about more than size: the small form has it, and others only by name.
     """
 
     number: int
@@ -26,7 +26,7 @@ class Row:
     figure: str
     unit: str
     measure: Callable[[Bench], Measured]
-    is_always_measured: bool = True
+    is_in_small_form: bool = True
 
 
 ROWS: Mapping[str, Row] = {
@@ -42,7 +42,7 @@ ROWS: Mapping[str, Row] = {
     "growth": Row(
         3, "The same minute, by rows of history; and with one row a year late",
         "no rising trend: the largest within 10% of 1 million", "wall_seconds", "seconds", growth.measure,
-        is_always_measured=False,
+        is_in_small_form=False,
     ),
     "idle": Row(
         4, "A minute with nothing to do", "at most 0.3 core-seconds", "processor_seconds", "core-seconds", idle.measure
@@ -64,6 +64,6 @@ ROWS: Mapping[str, Row] = {
     ),
     "busy-day": Row(
         9, "A minute of a busy day: merged, and the day's exact figures", "none: what a day of so many rows costs",
-        "wall_seconds", "seconds", busy_day.measure, is_always_measured=False,
+        "wall_seconds", "seconds", busy_day.measure, is_in_small_form=False,
     ),
 }  # fmt: skip

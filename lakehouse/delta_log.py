@@ -88,10 +88,10 @@ def require_data(log: Log) -> None:
 def forget_checksums(log: Log) -> None:
     """Remove the checksums of commits after the last, and of those before the last checkpoint.
 
-    After the last there is one only if its commit was moved away, and the next one takes its number. Before the checkpoint
-    nobody reads them; they are three of a commit's four files, and each query lists the whole log.
+    After the last there is one only if its commit was moved away: the next one takes its number. Those before the checkpoint
+    nobody misses; but they are three of a commit's four files, and each query lists the whole log.
 
-    Only for the table's one writer, under its lock.
+    Not beside a writer: it would lose the checksum of the commit that it has just made.
     """
     first, last = max(log.checkpoints, default=-1), max(log.commits, default=-1)
     for version, path in log.checksums:

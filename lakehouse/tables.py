@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 # A file below this is small; OPTIMIZE leaves the others alone, and aims at twice as much (``lakehouse/session.py``).
 SMALL_BYTES = 64 * 1024 * 1024
-RECORD_HOURS = 7 * 24
 # Each query lists a table's whole log: a week of a merge a minute would more than double a merge's time.
-LOG_HOURS = 24
+RECORD_HOURS = 24
+# What earlier releases made the record's tables with.
+FORMER_HOURS = 168
 # Figures are written again and again, and are of no use once there are newer ones.
 FIGURES_HOURS = 1
-LOG_KEPT = "delta.logRetentionDuration"
+# Delta wants the second to be no longer than the first.
+LOG_KEPT, REMOVED_FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
 ATTEMPTS = 5  # at a commit, while other processes make theirs
 
 
@@ -75,12 +78,12 @@ def create_table(
     """Make an empty Delta table at ``path`` if there is none; several processes may try at once.
 
     A table that is there gets the columns of ``schema`` that it lacks, null in the rows it has; all others stay. One that
-    keeps its log for a week, as earlier releases made it, keeps it for ``LOG_HOURS`` from now on.
+    keeps its log as long as earlier releases made it do keeps it for ``RECORD_HOURS`` from now on.
 
     :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
-    :param kept_hours: how long the log says which files are no longer used. Commits are kept no longer than ``LOG_HOURS``.
+    :param kept_hours: how long the log of commits is kept, and what it says of files that are no longer used.
     :param is_replaced: replace a table that is there by an empty one, in one commit.
     :raises PipelineError: a column of the table that is there has another type.
     """  # fmt: skip
@@ -93,18 +96,16 @@ def create_table(
     DeltaTable.create(
         str(path), Schema.from_json(schema.json()), mode="overwrite" if is_replaced else "ignore",
         partition_by=list(partition_by), name=name, description=description,
-        configuration={
-            LOG_KEPT: _interval(min(kept_hours, LOG_HOURS)), "delta.deletedFileRetentionDuration": _interval(kept_hours),
-        },
+        configuration=_kept(kept_hours),
     )  # fmt: skip
 
 
-def _interval(hours: int) -> str:
-    return f"interval {hours} hours"
+def _kept(hours: int) -> dict[str, str]:
+    return dict.fromkeys((LOG_KEPT, REMOVED_FILES_KEPT), f"interval {hours} hours")
 
 
 def _bring_up_to_date(path: Path, schema: "StructType") -> None:
-    """Without a commit where nothing is to be done."""
+    """Give a table what today's release makes one with; without a commit if it has it."""
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
 
@@ -113,8 +114,8 @@ def _bring_up_to_date(path: Path, schema: "StructType") -> None:
         try:
             if missing := _missing_columns(path, table, schema):
                 table.alter.add_columns(missing)
-            if table.metadata().configuration.get(LOG_KEPT) == _interval(RECORD_HOURS):
-                table.alter.set_table_properties({LOG_KEPT: _interval(LOG_HOURS)})
+            if _kept(FORMER_HOURS).items() <= table.metadata().configuration.items():
+                table.alter.set_table_properties(_kept(RECORD_HOURS))
         except CommitFailedError:  # another process was faster, perhaps with just this
             if attempt == ATTEMPTS:
                 raise
@@ -289,6 +290,7 @@ def remove_strays(folder: Path) -> None:
     """Remove Hadoop's checksums (``.NAME.crc``) of files that are gone, if they are an hour old: nobody else does."""
     an_hour_ago = time.time() - 3600
     for checksum in folder.rglob(".*.crc"):
-        is_stray = not checksum.with_name(checksum.name[1:].removesuffix(".crc")).exists()
-        if is_stray and checksum.stat().st_mtime < an_hour_ago:
-            checksum.unlink()
+        with suppress(FileNotFoundError):  # its writer was faster
+            is_stray = not checksum.with_name(checksum.name[1:].removesuffix(".crc")).exists()
+            if is_stray and checksum.stat().st_mtime < an_hour_ago:
+                checksum.unlink()

@@ -11,6 +11,7 @@ from consumer.components.aggregate import exact
 from consumer.components.visitors import bot_requests, visitors
 from lakehouse.lake import GRAINS, Lake
 from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.sail import is_sail
 from lakehouse.schema import METRICS
 from lakehouse.sql import day_condition
 from lakehouse.tables import FIGURES_HOURS, create_table
@@ -30,7 +31,8 @@ def create_tables(lake: Lake) -> None:
 def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] | None) -> None:
     """Count ``days`` of ``delta/`` at ``version`` and replace their rows in each table, in one commit a table.
 
-    The tables are written side by side: much of each write is planning and Delta's log, which leave cores idle.
+    In Spark the tables are written side by side: much of each write is planning and Delta's log, which leave cores idle. Sail
+    keeps nothing between queries: it would count all days three times at once, in no less time and in twice the memory.
 
     :param days: ``None`` for all.
     """
@@ -39,7 +41,9 @@ def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] 
         requests = requests.where(F.col("event_date").isin(sorted(days)))
     rows = visitors(requests, bot_requests()).persist()
     try:
-        with ThreadPool(len(GRAINS)) as pool:  # unlike an executor's, its threads do not hold up a job that is to end
+        # Unlike an executor, it does not wait for its threads when the job is told to end. What they have asked for then ends with
+        # the session, or is committed, which is as good: the next run replaces it.
+        with ThreadPool(1 if is_sail(spark) else len(GRAINS)) as pool:
             pool.map(lambda grain: replace(exact(rows, grain), lake, grain, days), GRAINS, chunksize=1)
     finally:
         rows.unpersist()

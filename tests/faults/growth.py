@@ -134,7 +134,7 @@ def grow(spark: SparkSession, settings: Settings, *, days: int, ticks: int, rows
                 ))  # fmt: skip
                 merge(settings, lambda: spark)  # what is archived now is retired
             if day == 0:
-                keep_logs(lake, settings.maintain.vacuum_hours)
+                forget_removed_files(lake)
             maintained = seconds(maintain, settings, lambda: spark, datetime.now(UTC))
             seen.days.append(Day(day, maintained, *sizes(lake), *live_files(lake), ledger_rows(lake)))
             age(lake)
@@ -199,15 +199,13 @@ def age(lake: Lake) -> None:
         db.execute("UPDATE files SET retired_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', retired_at, '-1 day')")
 
 
-def keep_logs(lake: Lake, hours: int) -> None:
-    """Keep the commits of the record's tables for so long, and of no table a note of removed files.
+def forget_removed_files(lake: Lake) -> None:
+    """Let no table's log keep a note of removed files, and have it checkpointed as often as days are short.
 
     Such a note has a time in it that ``age`` cannot reach; the files' own ages count instead.
     """
+    kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "2"}
     for path in lake.tables.values():
-        kept = {"delta.deletedFileRetentionDuration": "interval 0 seconds", "delta.checkpointInterval": "2"}
-        if path in (lake.merged, lake.quarantine, lake.delta):
-            kept["delta.logRetentionDuration"] = f"interval {hours} hours"
         DeltaTable(str(path)).alter.set_table_properties(kept)
 
 

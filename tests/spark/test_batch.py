@@ -1,24 +1,30 @@
 """Batch metrics: exact, only the changed days, replaced whole; and maintenance of the tables they come from."""
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql import types as T
 
 from cleaner.maintain import maintain
 from cleaner.merge import merge
 from consumer.batch import find_change, refresh
 from consumer.components import exact_tables
+from lakehouse.cli import end_on_sigterm
+from lakehouse.delta_log import whole_log
 from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.metric_columns import METRIC_COLUMNS
 from lakehouse.settings import Settings, unpack_settings
 from lakehouse.sink_log import archived_files
-from lakehouse.tables import latest_version, partition_files
+from lakehouse.tables import create_table, latest_version, partition_files, ready_for_writing
 from tests.builders import T0, land_parquet, landed
 from tests.tables import rows
 
@@ -95,6 +101,57 @@ def test_a_refresh_killed_between_its_tables_is_done_again(
     refresh(settings, lambda: spark)
     assert [row[1] for row in figures(lake, "daily")] == [1]
     assert [row[2] for row in figures(lake, "agent")] == [1]
+
+
+def test_a_refresh_that_is_told_to_end_does_not_wait_for_its_writes(
+    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_parquet(lake.landing / "a.parquet", [landed("e1")])
+    merge(settings, lambda: spark)
+    has_ended = threading.Event()
+
+    def write_for_ever(_rows: Any, _lake: Lake, grain: str, *_args: Any) -> None:
+        if grain == "daily":
+            os.kill(os.getpid(), signal.SIGTERM)
+        has_ended.wait()
+
+    monkeypatch.setattr(exact_tables, "replace", write_for_ever)
+    usual = signal.getsignal(signal.SIGTERM)
+    end_on_sigterm()
+    try:
+        with pytest.raises(SystemExit):
+            refresh(settings, lambda: spark)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+        has_ended.set()
+    monkeypatch.undo()
+    assert refresh(settings, lambda: spark) is None
+    assert [row[1] for row in figures(lake, "daily")] == [1]
+
+
+@pytest.mark.apache_spark
+def test_spark_goes_on_with_a_table_that_has_lost_its_old_checksums(tmp_path: Path, spark: SparkSession) -> None:
+    schema = T.StructType([T.StructField("number", T.LongType())])
+    create_table(tmp_path, schema, description="one row per number")
+    DeltaTable(str(tmp_path)).alter.set_table_properties({"delta.checkpointInterval": "2"})
+
+    def add(number: int) -> None:
+        spark.createDataFrame([(number,)], schema).write.format("delta").mode("append").save(str(tmp_path))
+
+    for number in range(4):
+        add(number)
+    log = whole_log(tmp_path)
+    last = max(log.checkpoints)
+    old = {path for version, path in log.checksums if version < last}
+    assert {path.suffix for path in old} == {".crc"}
+    assert ready_for_writing(tmp_path) == [True]
+    assert {path for _, path in whole_log(tmp_path).checksums} == {path for _, path in log.checksums} - old
+    for number in range(4, 7):
+        add(number)
+    for session in (spark, spark.newSession()):
+        assert sorted(row.number for row in session.read.format("delta").load(str(tmp_path)).collect()) == list(
+            range(7)
+        )
 
 
 @pytest.mark.apache_spark

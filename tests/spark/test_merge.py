@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from cleaner import delta_lake
 from cleaner.delta_lake import create_tables, merge_deliveries
 from cleaner.landing import Delivery
 from cleaner.merge import merge
-from lakehouse.delta_log import whole_log
 from lakehouse.errors import IdentityError
 from lakehouse.lake import Lake
 from lakehouse.landed import LandedFile, check
@@ -356,9 +354,6 @@ def test_small_files_of_a_day_are_joined_at_once_and_a_file_that_comes_back_long
 ) -> None:
     tidy = unpack_settings(settings.model_dump(mode="json") | {"merge": {"small_files": 3}}, "test")
     ledger, tables = Ledger(lake.ledger), (lake.merged, lake.delta, lake.quarantine)
-    create_tables(tidy)
-    for path in tables:
-        DeltaTable(str(path)).alter.set_table_properties({"delta.checkpointInterval": "2"})
     for number in range(3):
         land_parquet(lake.landing / f"{number}.parquet", [landed(f"e{number}", timestamp=T0 + number * HOUR)])
         land_json(lake.landing / f"{number}.json", [unparsed(f"u{number}", "garbage")])
@@ -376,7 +371,3 @@ def test_small_files_of_a_day_are_joined_at_once_and_a_file_that_comes_back_long
     assert ledger.totals() == {
         "files": 7, "refused": 0, "rows": 7, "merged": 3, "duplicates": 1, "quarantined": 3, "unbalanced": 0,
     }  # fmt: skip
-    # Of the checksums in the logs those are gone that nobody asks for.
-    for log in map(whole_log, tables):
-        assert max(log.checkpoints) > 2
-        assert [path for version, path in log.checksums if version < max(log.checkpoints)] == []

@@ -85,5 +85,18 @@ def test_a_row_that_fails_is_said_and_the_others_are_measured(tmp_path: Path, mo
     }
 
 
+@pytest.mark.parametrize(("form", "left_out"), [((), {"growth", "busy-day"}), (("--full",), set())])
+def test_without_names_all_rows_of_the_form_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...], left_out: set[str]
+) -> None:
+    for name, row in ROWS.items():
+        monkeypatch.setitem(ROWS, name, replace(row, measure=lambda _bench: ([], {})))
+    monkeypatch.setattr("bench.__main__.FULL_BYTES", 0)
+    results = tmp_path / "results.json"
+    done = CliRunner().invoke(app, ["run", *form, "--folder", str(tmp_path / "work"), "--results", str(results)])
+    assert done.exit_code == 0
+    assert set(read_results(results)) == set(ROWS) - left_out
+
+
 def test_the_rows_are_numbered_in_order() -> None:
     assert [row.number for row in ROWS.values()] == list(range(1, len(ROWS) + 1))

@@ -1,6 +1,7 @@
 """Delta tables from the outside: columns that they lack, and files that they no longer use."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,21 +53,25 @@ def test_where_nothing_is_missing_nothing_is_committed(tmp_path: Path) -> None:
     assert (latest_version(tmp_path), column_names(tmp_path)) == (0, set(NEW.names))
 
 
-@pytest.mark.parametrize(("there", "then"), [(7 * 24, 24), (48, 48), (1, 1)])
-def test_a_log_that_an_earlier_release_kept_for_a_week_is_kept_for_a_day(tmp_path: Path, there: int, then: int) -> None:
-    make(tmp_path, NEW)
-    kept = "delta.logRetentionDuration"
-    assert DeltaTable(str(tmp_path)).metadata().configuration == {
-        kept: "interval 24 hours", "delta.deletedFileRetentionDuration": "interval 168 hours",
-    }  # fmt: skip
-    DeltaTable(str(tmp_path)).alter.set_table_properties({kept: f"interval {there} hours"})
-    make(tmp_path, NEW)
-    make(tmp_path, NEW)
-    assert DeltaTable(str(tmp_path)).metadata().configuration[kept] == f"interval {then} hours"
-    assert latest_version(tmp_path) == 1 + (there != then)
+def kept(path: Path) -> set[str]:
+    return set(DeltaTable(str(path)).metadata().configuration.values())
 
 
-def test_checksums_that_nobody_reads_go_before_the_table_is_written_to(tmp_path: Path) -> None:
+def test_a_log_that_an_earlier_release_kept_for_a_week_is_kept_for_a_day_and_nobody_elses(tmp_path: Path) -> None:
+    names = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+    for hours, then in ((168, 24), (48, 48), (1, 1)):
+        path = tmp_path / str(hours)
+        make(path, NEW)
+        assert kept(path) == {"interval 24 hours"}
+        DeltaTable(str(path)).alter.set_table_properties(dict.fromkeys(names, f"interval {hours} hours"))
+        make(path, NEW)
+        make(path, NEW)
+        assert kept(path) == {f"interval {then} hours"}
+        assert latest_version(path) == 1 + (hours != then)
+
+
+@pytest.mark.parametrize("before", [ready_for_writing, lambda path: tidy(path, 1)])
+def test_checksums_that_nobody_misses_go(tmp_path: Path, before: Callable[[Path], object]) -> None:
     make(tmp_path, NEW)
     row = pa.table({"event_id": ["e1"]})
     for _ in range(4):
@@ -77,7 +82,7 @@ def test_checksums_that_nobody_reads_go_before_the_table_is_written_to(tmp_path:
     for name in set.union(*of_version.values()):
         (log / name).write_bytes(b"x")
     (log / f".{2:020}.checkpoint.parquet.crc").write_bytes(b"x")
-    assert ready_for_writing(tmp_path) == [True]
+    before(tmp_path)
     left = {path.name for path in log.glob("*.crc")} | {path.name for path in log.glob(".*.crc")}
     assert left == of_version[2] | of_version[3] | of_version[4] | {f".{2:020}.checkpoint.parquet.crc"}
 

@@ -23,7 +23,7 @@ SMALL_BYTES = 64 * 1024 * 1024
 # Each query lists a table's whole log: a week of a merge a minute would more than double a merge's time.
 RECORD_HOURS = 24
 # What earlier releases made the record's tables with.
-FORMER_HOURS = 168
+FORMERLY_KEPT = ("interval 168 hours", "interval 7 days")
 # Figures are written again and again, and are of no use once there are newer ones.
 FIGURES_HOURS = 1
 # Delta wants the second to be no longer than the first.
@@ -114,7 +114,8 @@ def _bring_up_to_date(path: Path, schema: "StructType") -> None:
         try:
             if missing := _missing_columns(path, table, schema):
                 table.alter.add_columns(missing)
-            if _kept(FORMER_HOURS).items() <= table.metadata().configuration.items():
+            configuration = table.metadata().configuration
+            if all(configuration.get(name) in FORMERLY_KEPT for name in _kept(RECORD_HOURS)):
                 table.alter.set_table_properties(_kept(RECORD_HOURS))
         except CommitFailedError:  # another process was faster, perhaps with just this
             if attempt == ATTEMPTS:

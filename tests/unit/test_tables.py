@@ -59,15 +59,20 @@ def kept(path: Path) -> set[str]:
 
 def test_a_log_that_an_earlier_release_kept_for_a_week_is_kept_for_a_day_and_nobody_elses(tmp_path: Path) -> None:
     names = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
-    for hours, then in ((168, 24), (48, 48), (1, 1)):
-        path = tmp_path / str(hours)
+    for there, then in (
+        ("168 hours", "24 hours"),
+        ("7 days", "24 hours"),
+        ("48 hours", "48 hours"),
+        ("1 weeks", "1 weeks"),
+    ):
+        path = tmp_path / there
         make(path, NEW)
         assert kept(path) == {"interval 24 hours"}
-        DeltaTable(str(path)).alter.set_table_properties(dict.fromkeys(names, f"interval {hours} hours"))
+        DeltaTable(str(path)).alter.set_table_properties(dict.fromkeys(names, f"interval {there}"))
         make(path, NEW)
         make(path, NEW)
-        assert kept(path) == {f"interval {then} hours"}
-        assert latest_version(path) == 1 + (hours != then)
+        assert kept(path) == {f"interval {then}"}
+        assert latest_version(path) == 1 + (there != then)
 
 
 @pytest.mark.parametrize("before", [ready_for_writing, lambda path: tidy(path, 1)])

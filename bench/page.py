@@ -34,7 +34,8 @@ def rendered(rows: Mapping[str, RowResult]) -> str:
 
 def _row(result: RowResult) -> str:
     row = ROWS[result.row]
-    lines = [f"### {row.number}. {row.title}", "", f"Goal: {row.goal}.", "", HEAD.format(unit=row.unit)]
+    goal = "Goal" if result.form == "full" else "Goal of the full form"
+    lines = [f"### {row.number}. {row.title}", "", f"{goal}: {row.goal}.", "", HEAD.format(unit=row.unit)]
     lines += [_case(case, result.cases, row.figure) for case in result.cases]
     lines += ["", f"{_taken(result)}."]
     lines += [f"\nNot measured: {peer}: {why}." for peer, why in result.skipped.items()]

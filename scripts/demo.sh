@@ -92,5 +92,7 @@ run consumer batch
 say "consumer status"
 run consumer status || true
 
-say "consumer report (again at any time: $python -m consumer report)"
+say "consumer report"
 run consumer report
+
+say "look again at any time: $python -m consumer report, $python -m consumer status (which soon calls the jobs late: they have ended); go on: make run"

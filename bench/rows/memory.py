@@ -23,7 +23,7 @@ CLEANER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}
 
 def measure(bench: Bench) -> tuple[list[Case], dict[str, str]]:
     """Producer, consumer and cleaner's schedule, with the containers' settings of memory."""
-    rest, load = bench.pick(5, 60), bench.pick(30, 240)
+    rest, load = bench.pick(5, 60), bench.pick(65, 240)  # a job runs under load: they start by the minute
     # What is under way when the load ends: a batch, a job.
     settle = bench.pick(10, 30)
     return bench.take_turns([_subject(rest, load, settle)]), {}

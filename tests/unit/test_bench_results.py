@@ -62,6 +62,7 @@ def test_the_page_has_the_figures_between_its_markers_and_keeps_the_rest(tmp_pat
     assert written.startswith(f"# By hand\n\n{BEGIN}\n")
     assert written.endswith(f"{END}\n\nby hand too\n")
     assert "load 0.5 before it began; the loop took 0.31 and 0.45 s before and after.\n" in written
+    assert "Goal of the full form: 5 times GoAccess's lines/s; at most 250 MB, flat.\n" in written
     assert "old" not in written
     assert (
         "| this pipeline | 1,000 lines | 2.00 (1.00 to 3.00) | 1.50 (1.00 to 2.00) | 95 | 500 lines/s |  |" in written

@@ -27,7 +27,7 @@ FORMERLY_KEPT = ("interval 168 hours", "interval 7 days")
 # Figures are written again and again, and are of no use once there are newer ones.
 FIGURES_HOURS = 1
 # Delta wants the second to be no longer than the first.
-LOG_KEPT, REMOVED_FILES_KEPT = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
+RETENTIONS = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 ATTEMPTS = 5  # at a commit, while other processes make theirs
 
 
@@ -101,7 +101,7 @@ def create_table(
 
 
 def _kept(hours: int) -> dict[str, str]:
-    return dict.fromkeys((LOG_KEPT, REMOVED_FILES_KEPT), f"interval {hours} hours")
+    return dict.fromkeys(RETENTIONS, f"interval {hours} hours")
 
 
 def _bring_up_to_date(path: Path, schema: "StructType") -> None:
@@ -115,7 +115,7 @@ def _bring_up_to_date(path: Path, schema: "StructType") -> None:
             if missing := _missing_columns(path, table, schema):
                 table.alter.add_columns(missing)
             configuration = table.metadata().configuration
-            if all(configuration.get(name) in FORMERLY_KEPT for name in _kept(RECORD_HOURS)):
+            if all(configuration.get(name) in FORMERLY_KEPT for name in RETENTIONS):
                 table.alter.set_table_properties(_kept(RECORD_HOURS))
         except CommitFailedError:  # another process was faster, perhaps with just this
             if attempt == ATTEMPTS:

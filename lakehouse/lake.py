@@ -4,9 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.metric_columns import EXACT_TABLES, SHARED_TABLES
 
-GRAINS = tuple(METRIC_KEYS)
+# The metrics tables that metrics/streaming/ and metrics/batch/ both have.
+GRAINS = tuple(SHARED_TABLES)
+# All of metrics/batch/.
+EXACT_GRAINS = tuple(EXACT_TABLES)
 # In the landing folder, and no part of it: the copy of landed rows that Sail reads, written anew by each pass.
 STAGED_FOLDER = "_staged"
 
@@ -51,10 +54,10 @@ class Lake:
         return self.root / "delta"
 
     def metrics(self, mode: str, grain: str) -> Path:
-        """Delta: one row per day and key.
+        """Delta: figures by day and key.
 
         :param mode: ``streaming`` or ``batch``.
-        :param grain: ``daily``, ``ip`` or ``agent``.
+        :param grain: one of ``GRAINS``, in batch of ``EXACT_GRAINS``.
         """
         return self.root / "metrics" / mode / grain
 
@@ -90,7 +93,8 @@ class Lake:
     @property
     def tables(self) -> dict[str, Path]:
         """Every Delta table of the lake, by the name shown to the user."""
-        metrics = {f"metrics/{m}/{g}": self.metrics(m, g) for m in ("streaming", "batch") for g in GRAINS}
+        modes = {"streaming": GRAINS, "batch": EXACT_GRAINS}
+        metrics = {f"metrics/{mode}/{g}": self.metrics(mode, g) for mode, grains in modes.items() for g in grains}
         return {"merged": self.merged, "quarantine": self.quarantine, "delta": self.delta, **metrics}
 
 

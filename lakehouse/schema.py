@@ -1,8 +1,10 @@
 """The record at each layer, as Spark types. These constants are the reference; the grain stands beside each."""
 
+import json
+
 from pyspark.sql import types as T
 
-from lakehouse.metric_columns import METRIC_COLUMNS
+from lakehouse.metric_columns import SHARED_TABLES
 
 STRING, INT, LONG, TIMESTAMP = T.StringType(), T.IntegerType(), T.LongType(), T.TimestampType()
 
@@ -47,10 +49,5 @@ QUARANTINE = T.StructType([
     ).fields,
 ])  # fmt: skip
 
-# The metrics tables by grain; their columns and grains are in ``metric_columns``. What is none of these is a count.
-_KINDS = {
-    "event_date": T.DateType(), "ip": STRING, "agent": STRING, "first_seen": TIMESTAMP, "last_seen": TIMESTAMP,
-}  # fmt: skip
-METRICS = {
-    grain: _schema(*((name, _KINDS.get(name, LONG)) for name in names)) for grain, names in METRIC_COLUMNS.items()
-}
+# The metrics tables that stream and batch share; their columns and grains are in ``metric_columns``.
+METRICS = {grain: T.StructType.fromJson(json.loads(table.json())) for grain, table in SHARED_TABLES.items()}

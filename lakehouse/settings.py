@@ -133,6 +133,19 @@ class Stream(Group):
     stop_seconds: Seconds = 60
 
 
+class Batch(Group):
+    """The exact metrics."""
+
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "512MB"
+    max_values: Positive = 50_000
+    static_endings: tuple[str, ...] = (
+        ".avif", ".bmp", ".css", ".eot", ".gif", ".ico", ".jpeg", ".jpg", ".js", ".map", ".mjs", ".mp3", ".mp4", ".ogg",
+        ".otf", ".png", ".svg", ".ttf", ".wasm", ".webm", ".webmanifest", ".webp", ".woff", ".woff2",
+    )  # fmt: skip
+    duration: str = "request_time"
+    recount_after_seconds: Annotated[float, Field(ge=0)] = 3600
+
+
 class Maintain(Group):
     """Thresholds of ``cleaner maintain``."""
 
@@ -252,6 +265,7 @@ class Settings(BaseSettings):
     rules: Rules = Rules()
     merge: Merge = Merge()
     stream: Stream = Stream()
+    batch: Batch = Batch()
     maintain: Maintain = Maintain()
     spark: Spark = Spark()
     promoted: dict[Annotated[str, AfterValidator(_new_column)], Promoted] = {}

@@ -3,20 +3,19 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse.delta_log import forget_checksums, require_data, whole_log
 from lakehouse.errors import PipelineError
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Field
-    from pyspark.sql.types import StructType
 
 # A file below this is small; OPTIMIZE leaves the others alone, and aims at twice as much (``lakehouse/session.py``).
 SMALL_BYTES = 64 * 1024 * 1024
@@ -29,6 +28,14 @@ FIGURES_HOURS = 1
 # Delta wants the second to be no longer than the first.
 RETENTIONS = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
 ATTEMPTS = 5  # at a commit, while other processes make theirs
+
+
+class TableSchema(Protocol):
+    """A schema that can say itself as Delta writes it: Spark's can, and ``metric_columns.MetricsTable``."""
+
+    def json(self) -> str:
+        """The schema's JSON form."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def ready_for_writing(*paths: Path) -> list[bool]:
 
 def create_table(
     path: Path,
-    schema: "StructType",
+    schema: TableSchema,
     *,
     partition_by: tuple[str, ...] = (),
     description: str,
@@ -80,7 +87,6 @@ def create_table(
     A table that is there gets the columns of ``schema`` that it lacks, null in the rows it has; all others stay. One that
     keeps its log as long as earlier releases made it do keeps it for ``RECORD_HOURS`` from now on.
 
-    :param schema: Spark's schema; its JSON form is Delta's own.
     :param description: the table's grain, kept in its metadata.
     :param name: kept in its metadata, for the writer to recognise the table by.
     :param kept_hours: how long the log of commits is kept, and what it says of files that are no longer used.
@@ -104,7 +110,7 @@ def _kept(hours: int) -> dict[str, str]:
     return dict.fromkeys(RETENTIONS, f"interval {hours} hours")
 
 
-def _bring_up_to_date(path: Path, schema: "StructType") -> None:
+def _bring_up_to_date(path: Path, schema: TableSchema) -> None:
     """Give a table what today's release makes one with; without a commit if it has it."""
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
@@ -124,7 +130,7 @@ def _bring_up_to_date(path: Path, schema: "StructType") -> None:
             return
 
 
-def _missing_columns(path: Path, table: "DeltaTable", schema: "StructType") -> "list[Field]":
+def _missing_columns(path: Path, table: "DeltaTable", schema: TableSchema) -> "list[Field]":
     """The fields of ``schema`` that the table lacks.
 
     :raises PipelineError: it has one with another type.
@@ -229,6 +235,20 @@ def transaction_version(path: Path, application_id: str) -> int:
 
     version = DeltaTable(str(path)).transaction_version(application_id)
     return -1 if version is None else version
+
+
+def replace_days(path: Path, rows: Any, days: Iterable[date], *, application_id: str, version: int) -> None:
+    """Replace the rows of ``days`` in the table at ``path``, in one commit with a Delta transaction id. Without Spark.
+
+    :param rows: what Arrow can stream, in the table's columns, of these days alone; days without rows vanish.
+    :param application_id: of the transaction: ``transaction_version`` tells the last ``version`` that it committed.
+    :raises CommitFailedError: another process has changed the table meanwhile. Nothing is done.
+    """
+    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+    transaction = CommitProperties(app_transactions=[Transaction(application_id, version)])
+    condition = f"event_date IN ({', '.join(repr(day.isoformat()) for day in sorted(days))})"
+    write_deltalake(DeltaTable(str(path)), rows, mode="overwrite", predicate=condition, commit_properties=transaction)
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -36,7 +36,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"colour": 1}, "f.yaml: colour: unknown key; allowed: ingest, jobs,"),
+        ({"colour": 1}, "f.yaml: colour: unknown key; allowed: batch, ingest, jobs,"),
         ({"simulate": {"rte": 1}}, "f.yaml: simulate.rte: unknown key; allowed: bots, duplicates,"),
         ({"simulate": {"rate": 0}}, "f.yaml: simulate.rate = 0: Input should be greater than 0"),
         ({"simulate": {"bots": 1.5}}, "f.yaml: simulate.bots = 1.5: Input should be less than or equal to 1"),

@@ -131,9 +131,7 @@ def test_a_database_gives_countries_to_rows_to_come_and_a_rebuild_gives_them_to_
 def test_a_promoted_field_may_be_called_country_where_there_is_no_database(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:
-    promoting = unpack_settings(
-        settings.model_dump(mode="json") | {"promoted": {"country": {"field": "geo"}}}, "test"
-    )
+    promoting = unpack_settings(settings.model_dump(mode="json") | {"promoted": {"country": {"field": "geo"}}}, "test")
     land_parquet(lake.landing / "a.parquet", [landed("e1", rescued='{"geo":"XK"}')])
     merge(promoting, lambda: spark)
     assert rows(lake.delta, "event_id", "country") == [("e1", "XK")]

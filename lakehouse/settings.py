@@ -143,7 +143,7 @@ class Batch(Group):
         ".otf", ".png", ".svg", ".ttf", ".wasm", ".webm", ".webmanifest", ".webp", ".woff", ".woff2",
     )  # fmt: skip
     duration: str = "request_time"
-    recount_after_seconds: Annotated[float, Field(ge=0)] = 3600
+    recount_after_seconds: Annotated[float, Field(ge=0, le=315_360_000)] = 3600
 
 
 class Maintain(Group):

@@ -44,8 +44,7 @@ class Counter:
 
     def rows(self, name: str) -> Any:
         """The rows of a table that were counted, in its columns: something that Arrow can stream."""
-        order = ", ".join(EXACT_TABLES[name].keys)
-        return self.connection.sql(f"SELECT {', '.join(EXACT_TABLES[name].columns)} FROM {name} ORDER BY {order}")
+        return self.connection.sql(f"SELECT {', '.join(EXACT_TABLES[name].columns)} FROM {name} ORDER BY event_date")
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows that a query over the tables gives.

@@ -13,6 +13,7 @@ from lakehouse.tables import (
     FIGURES_HOURS,
     create_table,
     is_table,
+    join_small_files,
     latest_version,
     query,
     ready_for_writing,
@@ -90,7 +91,13 @@ class ExactTables:
         for name, path in self.paths.items():
             replace_days(path, rows[name], days, application_id=which, version=version)
             if latest_version(path) % TIDY_COMMITS == 0:
-                tidy(path, FIGURES_HOURS)
+                self._tidy(name)
+
+    def _tidy(self, name: str) -> None:
+        """Remove what earlier refreshes left, and join the files of closed days where days have no partitions."""
+        if not EXACT_TABLES[name].is_by_day:
+            join_small_files(self.paths[name], None)
+        tidy(self.paths[name], FIGURES_HOURS)
 
     def _versions(self, path: Path) -> list[int]:
         """What a table has counted, and what it has begun to count, where that is more."""

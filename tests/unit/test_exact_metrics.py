@@ -2,12 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import polars as pl
 import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given
@@ -15,6 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from consumer.batch import recount, refresh
+from consumer.components import exact_tables
+from lakehouse import tables
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.settings import Settings, unpack_settings
@@ -122,7 +124,12 @@ def _path(requests: Sequence[Row]) -> list[Row]:
     ]
 
 
-HOSTS = {None: None, "https://a.example/x?y=1": "a.example", "http://WWW.b.example:8080/": "www.b.example", "nonsense": None}
+HOSTS = {
+    None: None,
+    "https://a.example/x?y=1": "a.example",
+    "http://WWW.b.example:8080/": "www.b.example",
+    "nonsense": None,
+}
 
 
 def _referer(requests: Sequence[Row]) -> list[Row]:
@@ -199,7 +206,7 @@ def test_adding_up_in_any_pieces_equals_counting_once(happenings: list[tuple[str
             elif what == "join":
                 DeltaTable(str(lake.delta)).optimize.compact()
             elif what == "killed":
-                _refresh_killed_after(settings, value)
+                killed_after(settings, value)
             else:
                 everything = [r | (AGENTS[value][-1] if r["agent"] == value else {}) for r in everything]
                 replace_all(lake, everything)
@@ -209,11 +216,9 @@ def test_adding_up_in_any_pieces_equals_counting_once(happenings: list[tuple[str
         assert recount(settings, None) == 0
 
 
-def _refresh_killed_after(settings: Settings, commits: int) -> None:
-    """A refresh that dies after so many of its tables."""
-    from consumer.components import exact_tables
-
-    done, usual = 0, exact_tables.replace_days
+def killed_after(settings: Settings, commits: int) -> None:
+    """A refresh that dies after so many commits of its tables."""
+    done, usual = 0, tables.replace_days
 
     def replace_or_die(*args: Any, **named: Any) -> None:
         nonlocal done
@@ -224,7 +229,5 @@ def _refresh_killed_after(settings: Settings, commits: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact_tables, "replace_days", replace_or_die)
-        try:
+        with suppress(KeyboardInterrupt):
             refresh(settings)
-        except KeyboardInterrupt:
-            return

@@ -16,6 +16,8 @@ from lakehouse.sail import is_sail
 from lakehouse.schema import COUNTRY, DELTA
 from lakehouse.settings import Enrichment, Promoted
 
+IPS_AT_ONCE = 200_000  # of 45 characters: 36 MB at the very most
+
 
 def delta_schema(enrichment: Enrichment) -> T.StructType:
     """DELTA, ``country`` where there is a database of them, and the promoted columns."""
@@ -53,7 +55,7 @@ def countries_known(database: Path) -> Knowledge:
         key=F.when(F.length("ip") <= ADDRESS_CHARACTERS, F.col("ip")),
         fields=(COUNTRY,),
         find=lambda ip: (country(ip),),
-        at_once=200_000,  # of 45 characters: 36 MB at the very most
+        at_once=IPS_AT_ONCE,
     )
 
 

@@ -11,6 +11,8 @@ from pyspark.sql import types as T
 from lakehouse.agents import AGENT_COLUMNS, PARSED_CHARACTERS, parse_agent, parsed_part
 from lakehouse.schema import DELTA, STRING
 
+AGENTS_AT_ONCE = 20_000  # of 1,024 characters: 80 MB at the very most
+
 
 @dataclass(frozen=True)
 class Knowledge:
@@ -51,7 +53,7 @@ def agents_known() -> Knowledge:
         key=F.substring("agent", 1, PARSED_CHARACTERS),
         fields=tuple(DELTA[name] for name in AGENT_COLUMNS),
         find=lambda agent: astuple(parse_agent(agent)),
-        at_once=20_000,  # of 1,024 characters: 80 MB at the very most
+        at_once=AGENTS_AT_ONCE,
     )
 
 

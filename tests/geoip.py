@@ -82,8 +82,8 @@ def _encoded(value: Any) -> bytes:
         case list():
             return _control(ARRAY, len(value)) + b"".join(map(_encoded, value))
         case (kind, number):
-            size = (number.bit_length() + 7) // 8
-            return _control(kind, size) + number.to_bytes(size, "big")
+            size = (int(number).bit_length() + 7) // 8
+            return _control(kind, size) + int(number).to_bytes(size, "big")
     raise TypeError(type(value))
 
 

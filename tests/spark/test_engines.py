@@ -353,7 +353,7 @@ def test_any_other_line_is_not_read_at_all(line: str) -> None:
         plain_row(line)
 
 
-OWN_TESTS = ["tests/spark/test_merge.py", "tests/spark/test_batch.py", "tests/spark/test_rules.py"]
+OWN_TESTS = [f"tests/spark/test_{name}.py" for name in ("merge", "batch", "rules", "enrichment")]
 
 
 @pytest.mark.long

@@ -21,7 +21,7 @@ from lakehouse.ledger import Ledger, Run
 from lakehouse.locks import lock
 from lakehouse.readable import counted_text
 from lakehouse.settings import Settings
-from lakehouse.tables import column_names, is_table, latest_version, table_id
+from lakehouse.tables import is_table, latest_version, table_state
 
 if TYPE_CHECKING:
     from consumer.components.exact_plan import Plan
@@ -110,9 +110,8 @@ class Source:
 
 
 def _source(settings: Settings) -> Source:
-    delta = settings.lake.delta
-    version = latest_version(delta)
-    return Source(table_id(delta), version, definition(settings, column_names(delta)))
+    delta = table_state(settings.lake.delta)
+    return Source(delta.id, delta.version, definition(settings, delta.columns))
 
 
 def _refreshed(

@@ -180,6 +180,23 @@ def table_facts(path: Path) -> TableFacts | None:
     )
 
 
+@dataclass(frozen=True)
+class TableState:
+    """Which table it is (``table_id``), its last version, and its columns."""
+
+    id: str
+    version: int
+    columns: frozenset[str]
+
+
+def table_state(path: Path) -> TableState:
+    """What the log of the table at ``path`` says of it, read once."""
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(path))
+    return TableState(str(table.metadata().id), table.version(), frozenset(f.name for f in table.schema().fields))
+
+
 def table_id(path: Path) -> str:
     """The table's own identifier: another one means that the table was made anew."""
     from deltalake import DeltaTable

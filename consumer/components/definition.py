@@ -1,6 +1,7 @@
 """What the exact figures depend on besides the requests. Plain values."""
 
 import json
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
@@ -39,7 +40,7 @@ class Definition:
         return blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def definition(settings: Settings, columns: set[str]) -> Definition:
+def definition(settings: Settings, columns: Set[str]) -> Definition:
     """The definition by the settings.
 
     :param columns: those that ``delta/`` has.

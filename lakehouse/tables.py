@@ -229,18 +229,20 @@ def transaction_version(path: Path, application_id: str) -> int:
     return -1 if version is None else version
 
 
-def replace_days(path: Path, rows: Any, days: Iterable[date], *, application_id: str, version: int) -> None:
-    """Replace the rows of ``days`` in the table at ``path``, in one commit with a Delta transaction id. Without Spark.
+def replace_days(table: "DeltaTable", rows: Any, days: Iterable[date], *, application_id: str, version: int) -> None:
+    """Replace the rows of ``days`` in a table, in one commit with a Delta transaction id. Without Spark.
 
+    :param table: as it was read for that; it is brought up to the commit.
     :param rows: what Arrow can stream, in the table's columns, of these days alone; days without rows vanish.
     :param application_id: of the transaction: ``transaction_version`` tells the last ``version`` that it committed.
-    :raises CommitFailedError: another process has changed the table meanwhile. Nothing is done.
+    :raises CommitFailedError: another process has changed the table since it was opened. Nothing is done.
     """
-    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import CommitProperties, Transaction, write_deltalake
 
     transaction = CommitProperties(app_transactions=[Transaction(application_id, version)])
     condition = f"event_date IN ({', '.join(repr(day.isoformat()) for day in sorted(days))})"
-    write_deltalake(DeltaTable(str(path)), rows, mode="overwrite", predicate=condition, commit_properties=transaction)
+    write_deltalake(table, rows, mode="overwrite", predicate=condition, commit_properties=transaction)
+    table.update_incremental()
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:

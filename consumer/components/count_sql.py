@@ -9,8 +9,9 @@ hold distinct counts, which do not add up; they are derived from ``visitor``.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from consumer.components.duck import empty_row, files_table, text
 from lakehouse.metric_columns import EXACT_TABLES
 
 COUNTED = ("visitor", "hourly", "path", "referer")
@@ -49,11 +50,6 @@ INVENTED = {"path": "path", "referer": "referer"}
 OF_THE_VALUE = {"path": (), "referer": ("referer_host",)}
 
 
-def text(value: str) -> str:
-    """``value`` as a literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def requests_view(files: Iterable[str], duration: str | None, *, has_country: bool) -> str:
     """The view ``requests``: the rows of these files of ``delta/``.
 
@@ -65,12 +61,8 @@ def requests_view(files: Iterable[str], duration: str | None, *, has_country: bo
         columns[duration] = "DOUBLE"
     if has_country:
         columns["country"] = "VARCHAR"
-    none = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-    names = ", ".join(text(_no_pattern(file)) for file in files)
-    rows = (
-        f"SELECT * FROM read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
-        if names else f"SELECT {none} LIMIT 0"
-    )  # fmt: skip
+    names = list(files)
+    rows = f"SELECT * FROM {files_table(names)}" if names else f"SELECT {empty_row(columns)} WHERE false"
     read = ", ".join(f'"{name}"' for name in columns if name not in {"timestamp", "is_bot", "country", duration})
     return f"""
         CREATE OR REPLACE TEMP VIEW requests AS SELECT
@@ -78,7 +70,7 @@ def requests_view(files: Iterable[str], duration: str | None, *, has_country: bo
             make_timestamp(epoch_us("timestamp") - epoch_us("timestamp") % 3600000000) AT TIME ZONE 'UTC' AS hour,
             {read}, coalesce(is_bot, false) AS is_bot, {"country" if has_country else "NULL::VARCHAR"} AS country,
             {f'"{duration}"' if duration else "NULL::DOUBLE"} AS duration
-        FROM (SELECT {none} WHERE false UNION ALL BY NAME {rows})
+        FROM (SELECT {empty_row(columns)} WHERE false UNION ALL BY NAME {rows})
     """
 
 
@@ -208,36 +200,7 @@ _SITE = """
 """
 
 
-def stored(name: str, files: Mapping[str | None, Iterable[str]], days: Iterable[str]) -> str:
-    """The rows of ``days`` that a metrics table holds.
-
-    :param files: its data files, by the day of their partition; ``None`` in a table without partitions.
-    :param days: ISO dates.
-    """
-    columns = EXACT_TABLES[name].columns
-    none = ", ".join(f"NULL::{_DUCKDB[kind]} AS {column}" for column, kind in columns.items())
-    parts = [f"SELECT {none} WHERE false"]
-    for day, names in files.items():
-        read = f"read_parquet([{', '.join(text(_no_pattern(n)) for n in names)}], union_by_name = true, hive_partitioning = false)"
-        parts.append(
-            f"SELECT * FROM {read}" if day is None else f"SELECT DATE {text(day)} AS event_date, * FROM {read}"
-        )
-    wanted = ", ".join(f"DATE {text(day)}" for day in days)
-    return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)}) WHERE event_date IN ({wanted})"
-
-
-_DUCKDB = {
-    "date": "DATE", "string": "VARCHAR", "integer": "INTEGER", "long": "BIGINT", "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ", "binary": "BLOB",
-}  # fmt: skip
-
-
 def _ends_with(endings: Iterable[str]) -> str:
     """A pattern for texts in lower case with one of ``endings``; without endings, for none."""
     alternatives = "|".join(re.escape(ending.lower()) for ending in endings)
     return f"(?:{alternatives})$" if alternatives else "[^\\s\\S]"
-
-
-def _no_pattern(name: str) -> str:
-    """A file's name where a pattern is read: its special characters stand for themselves."""
-    return re.sub(r"[*?\[]", r"[\g<0>]", name)

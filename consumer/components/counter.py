@@ -1,10 +1,8 @@
 """Counts requests by DuckDB, in this process: no JVM, and within a bound of memory beyond which it uses the disk. I/O."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -13,6 +11,7 @@ from duckdb.func import FunctionNullHandling
 from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, PAIR
 from consumer.components.definition import Definition
+from consumer.components.duck import connected
 from consumer.components.durations import add_sketches, sketch
 from lakehouse.errors import PipelineError
 from lakehouse.metric_columns import EXACT_TABLES
@@ -74,25 +73,16 @@ def counter(definition: Definition, memory: str) -> Iterator[Counter]:
 
     :param memory: what it may take, such as ``512MB``.
     """
-    with TemporaryDirectory(prefix="batch-") as spill:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": memory, "temp_directory": spill, "threads": str(len(os.sched_getaffinity(0))),
-            "preserve_insertion_order": "false", "autoinstall_known_extensions": "false",
-        }  # fmt: skip
-        with duckdb.connect(":memory:", config=config) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(count_sql.MACROS)
-            if definition.duration is None:
-                connection.execute("CREATE TEMP MACRO sketch(x) AS NULL::BLOB")
-                connection.execute("CREATE TEMP MACRO add_sketches(x) AS NULL::BLOB")
-            else:
-                connection.create_function(
-                    "sketch", sketch, ["DOUBLE[]"], "BLOB", null_handling=FunctionNullHandling.SPECIAL
-                )
-                connection.create_function(
-                    "add_sketches", add_sketches, ["BLOB[]"], "BLOB", null_handling=FunctionNullHandling.SPECIAL
-                )
-            yield Counter(connection, definition)
+    with connected(memory) as connection:
+        connection.execute(count_sql.MACROS)
+        if definition.duration is None:
+            connection.execute("CREATE TEMP MACRO sketch(x) AS NULL::BLOB")
+            connection.execute("CREATE TEMP MACRO add_sketches(x) AS NULL::BLOB")
+        else:
+            nulls = FunctionNullHandling.SPECIAL
+            connection.create_function("sketch", sketch, ["DOUBLE[]"], "BLOB", null_handling=nulls)
+            connection.create_function("add_sketches", add_sketches, ["BLOB[]"], "BLOB", null_handling=nulls)
+        yield Counter(connection, definition)
 
 
 @contextmanager

@@ -1,18 +1,15 @@
 """The tables of the exact metrics, ``metrics/batch/``: what they hold and have counted, and how days of them are replaced. I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from consumer.components.count_sql import stored
+from consumer.components.duck import stored_days
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.tables import (
     FIGURES_HOURS,
     create_table,
-    is_table,
     join_small_files,
     latest_version,
     query,
@@ -38,6 +35,7 @@ class ExactTables:
     def __init__(self, lake: Lake, names: Iterable[str], application_id: str) -> None:
         self.paths = {name: lake.metrics("batch", name) for name in names}
         self.application_id = application_id
+        self._tables: dict[str, DeltaTable] = {}
 
     def make_ready(self) -> None:
         """Create those that are not there, and add the columns that those of an older lake lack.
@@ -57,21 +55,20 @@ class ExactTables:
 
         :return: -1 if one has counted nothing yet; ``None`` if they differ: a run was killed between them.
         """
-        versions = {v for path in self.paths.values() for v in self._versions(path)}
+        versions = {v for name in self.paths for v in self._versions(name)}
         return None if len(versions) > 1 else versions.pop()
 
     def least_version(self) -> int:
         """The version of ``delta/`` that every table has counted at least; -1 if one has counted nothing yet."""
-        return min(v for path in self.paths.values() for v in self._versions(path)[:1])
+        return min(self._versions(name)[0] for name in self.paths)
 
     def commits(self) -> dict[str, int]:
         """The last commit of each table."""
         return {name: latest_version(path) for name, path in self.paths.items()}
 
-    def stored(self, name: str, days: Iterable[date]) -> str:
+    def stored(self, name: str, days: Collection[date]) -> str:
         """A query in DuckDB's SQL for the rows of ``days`` that a table holds."""
-        wanted = sorted(day.isoformat() for day in days)
-        return stored(name, _files(self.paths[name], wanted), wanted)
+        return stored_days(self._opened(name), self.paths[name], EXACT_TABLES[name].columns, days)
 
     def days(self) -> set[date]:
         """Every day that a table has rows of."""
@@ -89,21 +86,31 @@ class ExactTables:
         """
         which = self.application_id if is_last else _begun(self.application_id)
         for name, path in self.paths.items():
-            replace_days(path, rows[name], days, application_id=which, version=version)
+            replace_days(self._opened(name), rows[name], days, application_id=which, version=version)
             if latest_version(path) % TIDY_COMMITS == 0:
                 self._tidy(name)
+
+    def _opened(self, name: str) -> "DeltaTable":
+        """The table as it was when it was first looked at, and since then as this run has changed it.
+
+        What anybody else has done to it meanwhile is then noticed by the next commit, which fails.
+        """
+        from deltalake import DeltaTable
+
+        if name not in self._tables:
+            self._tables[name] = DeltaTable(str(self.paths[name]))
+        return self._tables[name]
 
     def _tidy(self, name: str) -> None:
         """Remove what earlier refreshes left, and join the files of closed days where days have no partitions."""
         if not EXACT_TABLES[name].is_by_day:
             join_small_files(self.paths[name], None)
         tidy(self.paths[name], FIGURES_HOURS)
+        del self._tables[name]
 
-    def _versions(self, path: Path) -> list[int]:
+    def _versions(self, name: str) -> list[int]:
         """What a table has counted, and what it has begun to count, where that is more."""
-        if not is_table(path):
-            return [-1]
-        table = _opened(path)
+        table = self._opened(name)
         done, begun = (table.transaction_version(i) for i in (self.application_id, _begun(self.application_id)))
         counted = -1 if done is None else done
         return [counted, begun] if begun is not None and begun > counted else [counted]
@@ -111,22 +118,3 @@ class ExactTables:
 
 def _begun(application_id: str) -> str:
     return f"{application_id}/begun"
-
-
-def _opened(path: Path) -> "DeltaTable":
-    from deltalake import DeltaTable
-
-    return DeltaTable(str(path))
-
-
-def _files(table: Path, days: list[str]) -> dict[str | None, list[str]]:
-    """The table's data files by the day of their partition, of those days alone; ``None`` where there are no partitions."""
-    actions: Any = _opened(table).get_add_actions(flatten=True)
-    paths = [str(table / unquote(path)) for path in actions.column("path").to_pylist()]
-    if "partition.event_date" not in actions.schema.names:
-        return {None: paths} if paths else {}
-    found: dict[str | None, list[str]] = {}
-    for day, path in zip(actions.column("partition.event_date").to_pylist(), paths, strict=True):
-        if str(day) in days:
-            found.setdefault(str(day), []).append(path)
-    return found

@@ -12,7 +12,7 @@ from bench.lakes import BenchLake, new_lake
 from bench.landed import DAYS, HISTORY_SEED, NOON, requests
 from bench.traffic import pools
 from cleaner.delta_lake import create_tables
-from lakehouse.agents import parse_agent
+from lakehouse.agents import AGENT_COLUMNS, parse_agent
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.schema import DELTA, MERGED
 
@@ -88,7 +88,7 @@ def _agents() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "agent": names,
-            **{kind: [getattr(p, kind) for p in parsed] for kind in ("browser", "os", "device", "is_bot")},
+            **{column: [getattr(p, column) for p in parsed] for column in AGENT_COLUMNS},
         },
-        schema_overrides={"browser": pl.String, "os": pl.String, "device": pl.String, "is_bot": pl.Boolean},
+        schema_overrides=dict.fromkeys(AGENT_COLUMNS, pl.String) | {"is_bot": pl.Boolean},
     )

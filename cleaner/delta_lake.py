@@ -20,6 +20,7 @@ from pyspark.sql import types as T
 
 from cleaner.enrich import delta_schema, enriched, require_promotable
 from cleaner.landing import Delivery, read_landed
+from lakehouse.countries import require_database
 from lakehouse.errors import EngineError
 from lakehouse.json_text import json_text
 from lakehouse.lake import Lake
@@ -49,11 +50,14 @@ def create_tables(settings: Settings) -> None:
     """Make the cleaner's tables, or columns of them, where they are missing.
 
     Outside of any merge, which could otherwise find one half made.
+
+    :raises InputError: countries cannot be looked up; nothing is done.
     """
     lake = settings.lake
+    require_database(settings.geoip.database)  # before anything is written
     create_record(lake)
     create_table(lake.quarantine, QUARANTINE, description="one row per rejected row or refused file")
-    columns = delta_schema(settings.promoted)
+    columns = delta_schema(settings.enrichment)
     create_table(lake.delta, columns, partition_by=BY_DAY, description="one row per request, enriched")
 
 
@@ -103,7 +107,7 @@ def merge_rows(
         insert_new(rows.transform(accepted).transform(unique), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
         with kept(merged_rows(spark, lake, taken, hours), is_small=is_small) as requests:
-            insert_new(requests.transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
+            insert_new(requests.transform(enriched, settings.enrichment), lake.delta, IDENTITY, hours)
     return count(spark, lake, rows, taken, hours, has_rejected=contents.has_rejected)
 
 
@@ -125,7 +129,7 @@ def complete_delta(spark: SparkSession, settings: Settings) -> None:
     log.warning("delta/ lacks rows of merged/: filling it anew from there")
     create_tables(settings)
     merged = spark.read.format("delta").load(str(settings.lake.merged))
-    insert_new(merged.transform(enriched, settings.promoted), settings.lake.delta, IDENTITY)
+    insert_new(merged.transform(enriched, settings.enrichment), settings.lake.delta, IDENTITY)
 
 
 def complete_merged(spark: SparkSession, lake: Lake) -> None:

@@ -1,22 +1,27 @@
 """``merged/`` enriched for questions."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from cleaner.known import joined
 from cleaner.promoted import promoted_columns, promoted_fields
-from lakehouse.enrich import with_agents
+from lakehouse.countries import ADDRESS_CHARACTERS, country_finder
+from lakehouse.enrich import Knowledge, agents_known
 from lakehouse.errors import EngineError
 from lakehouse.sail import is_sail
-from lakehouse.schema import DELTA
-from lakehouse.settings import Promoted
+from lakehouse.schema import COUNTRY, DELTA
+from lakehouse.settings import Enrichment, Promoted
+
+IPS_AT_ONCE = 200_000  # of 45 characters: 36 MB at the very most
 
 
-def delta_schema(promoted: Mapping[str, Promoted]) -> T.StructType:
-    """DELTA and the promoted columns."""
-    return T.StructType([*DELTA.fields, *promoted_fields(promoted)])
+def delta_schema(enrichment: Enrichment) -> T.StructType:
+    """DELTA, ``country`` where there is a database of them, and the promoted columns."""
+    return T.StructType([*DELTA.fields, *_country(enrichment), *promoted_fields(enrichment.promoted)])
 
 
 def status_class(status: Column) -> Column:
@@ -24,14 +29,38 @@ def status_class(status: Column) -> Column:
     return F.concat(F.floor(status / 100).cast("string"), F.lit("xx"))
 
 
-def enriched(requests: DataFrame, promoted: Mapping[str, Promoted]) -> DataFrame:
-    """Rows of ``merged/`` in the columns of ``delta_schema``: browser, OS, device, bot or human, status class, promoted.
+def enriched(requests: DataFrame, enrichment: Enrichment) -> DataFrame:
+    """Rows of ``merged/`` in the columns of ``delta_schema``. An action: what is distinct in them is looked up.
 
     :raises EngineError: as ``require_promotable``.
+    :raises InputError: as ``country_finder``.
     """
-    require_promotable(requests.sparkSession, promoted)
-    with_class = requests.withColumn("status_class", status_class(F.col("status")))
-    return with_class.transform(with_agents).select(*DELTA.names, *promoted_columns(promoted))
+    require_promotable(requests.sparkSession, enrichment.promoted)
+    rows = joined(requests, agents_known(), enrichment.folder)
+    if enrichment.database is not None:
+        rows = joined(rows, countries_known(enrichment.database), enrichment.folder)
+    rows = rows.withColumn("status_class", status_class(F.col("status")))
+    countries = [field.name for field in _country(enrichment)]
+    return rows.select(*DELTA.names, *countries, *promoted_columns(enrichment.promoted))
+
+
+def countries_known(database: Path) -> Knowledge:
+    """``country`` of an ``ip``.
+
+    :raises InputError: as ``country_finder``.
+    """
+    country = country_finder(database)
+    return Knowledge(
+        column="ip",
+        key=F.when(F.length("ip") <= ADDRESS_CHARACTERS, F.col("ip")),
+        fields=(COUNTRY,),
+        find=lambda ip: (country(ip),),
+        at_once=IPS_AT_ONCE,
+    )
+
+
+def _country(enrichment: Enrichment) -> list[T.StructField]:
+    return [] if enrichment.database is None else [COUNTRY]
 
 
 def require_promotable(spark: SparkSession, promoted: Mapping[str, Promoted]) -> None:

@@ -48,7 +48,7 @@ def read_landed(spark: SparkSession, deliveries: Sequence[Delivery]) -> DataFram
 
 
 def forget_staged(landing: Path) -> None:
-    """Remove the copy that Sail read, if there is one."""
+    """Remove what a pass wrote down for itself, such as the copy that Sail read."""
     shutil.rmtree(landing / STAGED_FOLDER, ignore_errors=True)
 
 

@@ -25,6 +25,7 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
 
     :param session: makes the Spark session; not called when nothing has been merged yet.
     :raises TableError: the log of a table is damaged; nothing is done.
+    :raises InputError: countries cannot be looked up; nothing is done.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
     with (
@@ -38,16 +39,20 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
             return
         from cleaner.delta_lake import create_record, create_tables
         from cleaner.enrich import enriched
+        from cleaner.landing import forget_staged
+        from lakehouse.countries import require_database
 
+        require_database(settings.geoip.database)  # before a JVM is started
         create_record(lake)  # an older release's lacks columns
         if not has_delta:
             create_tables(settings)
         merged = session().read.format("delta").load(str(lake.merged))
-        rows = merged.transform(enriched, settings.promoted)
+        rows = merged.transform(enriched, settings.enrichment)
         # A day in one file, in time order.
         days = rows.repartition("event_date").sortWithinPartitions("event_date", "timestamp")
         writer = days.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.partitionBy("event_date").save(str(lake.delta))
+        forget_staged(lake.landing)
         os.sync()  # the ledger must not outlast a power cut without the table
         facts = table_facts(lake.delta)
         run.figures |= {"rows": 0 if facts is None else facts.rows}

@@ -115,7 +115,7 @@ def enrich_placed(leaving: DataFrame, settings: Settings, ranges: Sequence[Range
     merged = leaving.sparkSession.read.format("delta").load(str(lake.merged)).alias("t").where(hours)
     brought = leaving.where("is_merged").select(*IDENTITY)
     theirs = merged.join(brought, on=list(IDENTITY), how="left_semi")
-    insert_new(theirs.select(*MERGED.names).transform(enriched, settings.promoted), lake.delta, IDENTITY, hours)
+    insert_new(theirs.select(*MERGED.names).transform(enriched, settings.enrichment), lake.delta, IDENTITY, hours)
 
 
 def placed(rows: DataFrame, merged: DataFrame, ranges: Sequence[Range]) -> DataFrame:

@@ -2,8 +2,7 @@
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,7 +19,6 @@ from lakehouse.cli import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
     from rich.console import RenderableType
 
     from lakehouse.settings import Settings
@@ -28,13 +26,6 @@ if TYPE_CHECKING:
 app = application("Archive and count what lands (stream), compute exact metrics (batch), report and monitor.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-def _batch_session(settings: "Settings") -> "SparkSession":
-    from consumer.batch import pending_bytes
-    from lakehouse.session import job_session
-
-    return job_session(settings, "batch", work_bytes=partial(pending_bytes, settings.lake))
 
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
@@ -98,17 +89,37 @@ def _stream(settings: "Settings") -> None:
 
 
 @app.command()
-def batch(conf: Conf = DEFAULT_CONF) -> None:
-    """Compute the exact figures of the days that changed in delta/, and replace them in metrics/batch/.
+def batch(
+    recount: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY|all", help="Count a day (UTC, YYYY-MM-DD) or all days once more in full, and compare."
+        ),
+    ] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Add what is new in delta/ to the exact figures in metrics/batch/. Closed days are counted once more in full.
 
-    With nothing changed it ends at once, without starting Spark.
+    With nothing changed it ends at once. With --recount it exits 1 if a full count differs from what had been added up,
+    which it then replaces.
     """
     with reporting_errors():
+        days = None if recount in (None, "all") else [_day(str(recount))]
         settings = begin("consumer", conf, job_log("batch"), is_writer=True)
         end_on_sigterm()
-        from consumer.batch import refresh
+        from consumer import batch as job
 
-        refresh(settings, partial(_batch_session, settings))
+        if recount is None:
+            job.refresh(settings)
+        elif job.recount(settings, days):
+            raise typer.Exit(1)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"--recount: {text!r} is neither a day (YYYY-MM-DD) nor all") from None
 
 
 @app.command()

@@ -10,13 +10,14 @@ from typing import Any
 from consumer.components.figures import Day, Figures, Ranked, Report, Top, total
 from consumer.components.identity import Identity, identity
 from consumer.components.report_view import as_json, render
+from lakehouse.commits import changed_days
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake, waiting_files
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.readable import counted_text, first_line
 from lakehouse.settings import Settings
-from lakehouse.tables import changed_days, is_table, query, table_facts, table_id
+from lakehouse.tables import is_table, query, table_facts, table_id
 
 __all__ = ["Report", "as_json", "render", "report"]
 

@@ -1,24 +1,77 @@
-"""Agents joined to requests: parsed once for each distinct agent, on the driver, and joined back."""
+"""What is known of a column's values joined to requests: found once for each distinct value, on the driver, and joined back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from lakehouse.agents import parse_agent
+from lakehouse.agents import AGENT_COLUMNS, PARSED_CHARACTERS, parse_agent, parsed_part
+from lakehouse.schema import DELTA, STRING
 
-AGENTS = "agent string, browser string, os string, device string, is_bot boolean"
+AGENTS_AT_ONCE = 20_000  # of 1,024 characters: 80 MB at the very most
 
 
-def with_agents(requests: DataFrame, agents: Iterable[str | None] | None = None) -> DataFrame:
-    """``requests`` with browser, os, device and is_bot of their ``agent``.
+@dataclass(frozen=True)
+class Knowledge:
+    """What can be known of a column's values.
 
-    :param agents: the distinct ones, where they are known. Otherwise they are looked up: an action.
+    :param column: the column of requests.
+    :param key: what is looked at of it; short, whatever came.
+    :param fields: the columns that are joined.
+    :param find: their values for a key, which may be null.
+    :param at_once: how many distinct keys are held in memory.
     """
-    if agents is None:
-        agents = [row.agent for row in requests.select("agent").distinct().collect()]
-    parsed = ((agent, parse_agent(agent)) for agent in agents)
-    rows = [(agent, p.browser, p.os, p.device, p.is_bot) for agent, p in parsed]
-    known = requests.sparkSession.createDataFrame(rows, AGENTS).withColumnRenamed("agent", "known_agent")
-    is_same = F.col("agent").eqNullSafe(F.col("known_agent"))
-    return requests.join(F.broadcast(known), on=is_same, how="left").drop("known_agent")
+
+    column: str
+    key: Column
+    fields: tuple[T.StructField, ...]
+    find: Callable[[str | None], tuple[Any, ...]]
+    at_once: int
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key's column while it is joined."""
+        return f"known_{self.column}"
+
+    @property
+    def schema(self) -> T.StructType:
+        """The key and what is known of it."""
+        return T.StructType([T.StructField(self.key_name, STRING), *self.fields])
+
+    def rows(self, keys: Iterable[str | None]) -> list[tuple[Any, ...]]:
+        """What is known of these keys, in the columns of ``schema``."""
+        return [(key, *self.find(key)) for key in keys]
+
+
+def agents_known() -> Knowledge:
+    """Browser, OS, device, bot or human, and which bot, of an ``agent``."""
+    return Knowledge(
+        column="agent",
+        key=F.substring("agent", 1, PARSED_CHARACTERS),
+        fields=tuple(DELTA[name] for name in AGENT_COLUMNS),
+        find=lambda agent: astuple(parse_agent(agent)),
+        at_once=AGENTS_AT_ONCE,
+    )
+
+
+def with_known(requests: DataFrame, knowledge: Knowledge, known: DataFrame) -> DataFrame:
+    """``requests`` with what is known of each.
+
+    :param known: each key of theirs once, in the columns of ``knowledge.schema``.
+    """
+    is_same = knowledge.key.eqNullSafe(F.col(knowledge.key_name))
+    return requests.join(known, on=is_same, how="left").drop(knowledge.key_name)
+
+
+def with_agents(requests: DataFrame, agents: Iterable[str | None]) -> DataFrame:
+    """``requests`` with AGENT_COLUMNS of their ``agent``.
+
+    :param agents: all of theirs; held in memory.
+    """
+    knowledge = agents_known()
+    keys = {None if agent is None else parsed_part(agent) for agent in agents}
+    known = requests.sparkSession.createDataFrame(knowledge.rows(keys), knowledge.schema)
+    return with_known(requests, knowledge, F.broadcast(known))

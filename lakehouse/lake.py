@@ -10,7 +10,8 @@ from lakehouse.metric_columns import EXACT_TABLES, SHARED_TABLES
 GRAINS = tuple(SHARED_TABLES)
 # All of metrics/batch/.
 EXACT_GRAINS = tuple(EXACT_TABLES)
-# In the landing folder, and no part of it: the copy of landed rows that Sail reads, written anew by each pass.
+# In the landing folder, and no part of it: what one pass writes down for itself, such as the copy of landed rows that
+# Sail reads. Written anew by each.
 STAGED_FOLDER = "_staged"
 
 

@@ -33,13 +33,16 @@ MERGED = _schema(
     ("ingested_at", TIMESTAMP), ("landed_file", STRING), ("rescued", STRING),
 )  # fmt: skip
 
-# One row per request: MERGED, enriched for questions. The columns of the setting `promoted` come after these.
+# One row per request: MERGED, enriched for questions. `country` comes after these where the setting `geoip.database` is
+# made, then the columns of the setting `promoted`.
 DELTA = T.StructType([
     *MERGED.fields,
     *_schema(
-        ("browser", STRING), ("os", STRING), ("device", STRING), ("is_bot", T.BooleanType()), ("status_class", STRING)
+        ("browser", STRING), ("os", STRING), ("device", STRING), ("is_bot", T.BooleanType()), ("bot", STRING),
+        ("bot_class", STRING), ("status_class", STRING),
     ).fields,
 ])  # fmt: skip
+COUNTRY = T.StructField("country", STRING)
 
 # One row per rejected row or refused file, with every reason. A refused file has `landed_file`, `reasons` and an id only.
 QUARANTINE = T.StructType([

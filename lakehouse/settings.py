@@ -2,18 +2,29 @@
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SettingsSourceError
 
 from lakehouse.errors import SettingsError
 from lakehouse.fixed_conf import FIXED
-from lakehouse.lake import Lake
+from lakehouse.lake import STAGED_FOLDER, Lake
 from lakehouse.logs import printable
 
 DEFAULT_CONF = Path("conf/pipeline.yaml")
@@ -143,7 +154,7 @@ class Batch(Group):
         ".otf", ".png", ".svg", ".ttf", ".wasm", ".webm", ".webmanifest", ".webp", ".woff", ".woff2",
     )  # fmt: skip
     duration: str = "request_time"
-    recount_after_seconds: Annotated[float, Field(ge=0)] = 3600
+    recount_after_seconds: Annotated[float, Field(ge=0, le=315_360_000)] = 3600
 
 
 class Maintain(Group):
@@ -184,7 +195,7 @@ class Spark(Group):
 # Columns that delta/ has already.
 ENRICHED = REQUIRABLE | {
     "event_date", "source_offset", "ingested_at", "landed_file", "rescued", "browser", "os", "device", "is_bot",
-    "status_class",
+    "bot", "bot_class", "status_class",
 }  # fmt: skip
 
 
@@ -212,6 +223,26 @@ class Promoted(Group):
 
     field: Annotated[str, AfterValidator(_json_path)]
     type: Literal["string", "long", "double", "boolean", "timestamp"] = "string"
+
+
+class GeoIp(Group):
+    """Where requests come from: a MaxMind DB file of the user's own, with countries."""
+
+    # A variable that is set to nothing switches it off.
+    database: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = None
+
+
+@dataclass(frozen=True)
+class Enrichment:
+    """What ``delta/`` has beyond ``merged/`` and what agents are.
+
+    :param database: the MaxMind DB file that ``country`` is from; without one there is no such column.
+    :param folder: where more values than fit into memory are looked up. It may be removed when nothing is being written.
+    """
+
+    promoted: Mapping[str, Promoted]
+    database: Path | None
+    folder: Path
 
 
 class Limits(Group):
@@ -268,6 +299,7 @@ class Settings(BaseSettings):
     batch: Batch = Batch()
     maintain: Maintain = Maintain()
     spark: Spark = Spark()
+    geoip: GeoIp = GeoIp()
     promoted: dict[Annotated[str, AfterValidator(_new_column)], Promoted] = {}
     limits: Limits = Limits()
     jobs: dict[JobName, Job] = {name: Job.model_validate(job) for name, job in DEFAULT_JOBS.items()}
@@ -276,6 +308,19 @@ class Settings(BaseSettings):
     def lake(self) -> Lake:
         """The lake's folders."""
         return Lake(self.paths.data_lake)
+
+    @property
+    def enrichment(self) -> Enrichment:
+        """What is written into ``delta/`` beyond ``merged/``."""
+        return Enrichment(self.promoted, self.geoip.database, self.lake.landing / STAGED_FOLDER)
+
+    @field_validator("promoted")
+    @classmethod
+    def _without_country(cls, promoted: dict[str, Promoted], info: ValidationInfo) -> dict[str, Promoted]:
+        geoip = info.data.get("geoip")
+        if "country" in promoted and geoip is not None and geoip.database is not None:
+            raise ValueError("country is made by geoip.database; give this column another name, or set that to null")
+        return promoted
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from deltalake import DeltaTable
 
-from lakehouse.agents import parse_agent
+from lakehouse.agents import AGENT_COLUMNS, parse_agent
 from lakehouse.rules import TEXT_COLUMNS
 from lakehouse.schema import DELTA, MERGED
 from lakehouse.sql import hour_ranges, range_condition
@@ -36,8 +36,8 @@ def enriched(requests: pl.DataFrame) -> pl.DataFrame:
     """With what the agents are."""
     names = requests["agent"].unique().to_list()
     parsed = [parse_agent(name) for name in names]
-    kinds = ("browser", "os", "device", "is_bot")
-    agents = pl.DataFrame({"agent": names} | {kind: [getattr(p, kind) for p in parsed] for kind in kinds})
+    columns = {name: [getattr(p, name) for p in parsed] for name in AGENT_COLUMNS}
+    agents = pl.DataFrame({"agent": names} | columns)
     known = requests.join(agents, on="agent", how="left", nulls_equal=True)
     return known.with_columns(status_class=pl.format("{}xx", pl.col("status") // 100))
 

@@ -1,57 +1,132 @@
-"""The tables of the exact metrics, ``metrics/batch/``: days counted from ``delta/``, replaced whole. I/O."""
+"""The tables of the exact metrics, ``metrics/batch/``: what they hold and have counted, and how days of them are replaced. I/O."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Mapping
 from datetime import date
-from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from consumer.components.count_sql import stored
+from lakehouse.lake import Lake
+from lakehouse.metric_columns import EXACT_TABLES
+from lakehouse.tables import (
+    FIGURES_HOURS,
+    create_table,
+    is_table,
+    join_small_files,
+    latest_version,
+    query,
+    ready_for_writing,
+    replace_days,
+    tidy,
+)
 
-from consumer.components.aggregate import exact
-from consumer.components.visitors import bot_requests, visitors
-from lakehouse.lake import GRAINS, Lake
-from lakehouse.metric_columns import METRIC_KEYS
-from lakehouse.sail import is_sail
-from lakehouse.schema import METRICS
-from lakehouse.sql import day_condition
-from lakehouse.tables import FIGURES_HOURS, create_table
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
-
-def create_tables(lake: Lake) -> None:
-    """Create those of the three tables that are not there, and add the columns that those of an older lake lack."""
-    for grain in GRAINS:
-        create_table(
-            lake.metrics("batch", grain), METRICS[grain],
-            partition_by=() if grain == "daily" else ("event_date",),
-            description=f"one row per {' and '.join(METRIC_KEYS[grain])}: exact figures",
-            kept_hours=FIGURES_HOURS,
-        )  # fmt: skip
+# Each refresh rewrites today's files: what they leave is removed once in so many commits of a table.
+TIDY_COMMITS = 32
 
 
-def replace_days(spark: SparkSession, lake: Lake, version: int, days: Set[date] | None) -> None:
-    """Count ``days`` of ``delta/`` at ``version`` and replace their rows in each table, in one commit a table.
+class ExactTables:
+    """The tables of one lake.
 
-    In Spark the tables are written side by side: much of each write is planning and Delta's log, which leave cores idle. Sail
-    keeps nothing between queries: it would count all days three times at once, in no less time and in twice the memory.
-
-    :param days: ``None`` for all.
+    :param names: those that are kept.
+    :param application_id: of their transactions: it says what they are counted from, and how.
     """
-    requests = spark.read.format("delta").option("versionAsOf", version).load(str(lake.delta))
-    if days is not None:
-        requests = requests.where(F.col("event_date").isin(sorted(days)))
-    rows = visitors(requests, bot_requests()).persist()
-    try:
-        # Unlike an executor, it does not wait for its threads when the job is told to end. What they have asked for then ends with
-        # the session, or is committed, which is as good: the next run replaces it.
-        with ThreadPool(1 if is_sail(spark) else len(GRAINS)) as pool:
-            pool.map(lambda grain: replace(exact(rows, grain), lake, grain, days), GRAINS, chunksize=1)
-    finally:
-        rows.unpersist()
+
+    def __init__(self, lake: Lake, names: Iterable[str], application_id: str) -> None:
+        self.paths = {name: lake.metrics("batch", name) for name in names}
+        self.application_id = application_id
+
+    def make_ready(self) -> None:
+        """Create those that are not there, and add the columns that those of an older lake lack.
+
+        :raises TableError: one is damaged; nothing is done.
+        """
+        ready_for_writing(*self.paths.values())
+        for name, path in self.paths.items():
+            table = EXACT_TABLES[name]
+            create_table(
+                path, table, partition_by=table.partition_by, description=f"{table.grain}: exact figures",
+                kept_hours=FIGURES_HOURS,
+            )  # fmt: skip
+
+    def counted_version(self) -> int | None:
+        """The version of ``delta/`` that all tables have counted, and nothing beyond it.
+
+        :return: -1 if one has counted nothing yet; ``None`` if they differ: a run was killed between them.
+        """
+        versions = {v for path in self.paths.values() for v in self._versions(path)}
+        return None if len(versions) > 1 else versions.pop()
+
+    def least_version(self) -> int:
+        """The version of ``delta/`` that every table has counted at least; -1 if one has counted nothing yet."""
+        return min(v for path in self.paths.values() for v in self._versions(path)[:1])
+
+    def commits(self) -> dict[str, int]:
+        """The last commit of each table."""
+        return {name: latest_version(path) for name, path in self.paths.items()}
+
+    def stored(self, name: str, days: Iterable[date]) -> str:
+        """A query in DuckDB's SQL for the rows of ``days`` that a table holds."""
+        wanted = sorted(day.isoformat() for day in days)
+        return stored(name, _files(self.paths[name], wanted), wanted)
+
+    def days(self) -> set[date]:
+        """Every day that a table has rows of."""
+        return {
+            day
+            for path in self.paths.values()
+            for (day,) in query(path, "SELECT DISTINCT event_date FROM t WHERE event_date IS NOT NULL")
+        }
+
+    def replace(self, rows: Mapping[str, Any], days: Iterable[date], version: int, *, is_last: bool) -> None:
+        """Replace the rows of ``days``: a commit in each table.
+
+        :param version: of ``delta/``, which they are counted from.
+        :param is_last: with this the tables have counted all of it. Until then each says that more is to come.
+        """
+        which = self.application_id if is_last else _begun(self.application_id)
+        for name, path in self.paths.items():
+            replace_days(path, rows[name], days, application_id=which, version=version)
+            if latest_version(path) % TIDY_COMMITS == 0:
+                self._tidy(name)
+
+    def _tidy(self, name: str) -> None:
+        """Remove what earlier refreshes left, and join the files of closed days where days have no partitions."""
+        if not EXACT_TABLES[name].is_by_day:
+            join_small_files(self.paths[name], None)
+        tidy(self.paths[name], FIGURES_HOURS)
+
+    def _versions(self, path: Path) -> list[int]:
+        """What a table has counted, and what it has begun to count, where that is more."""
+        if not is_table(path):
+            return [-1]
+        table = _opened(path)
+        done, begun = (table.transaction_version(i) for i in (self.application_id, _begun(self.application_id)))
+        counted = -1 if done is None else done
+        return [counted, begun] if begun is not None and begun > counted else [counted]
 
 
-def replace(figures: DataFrame, lake: Lake, grain: str, days: Set[date] | None) -> None:
-    """Replace the rows of ``days`` in the table of ``grain``; days without requests vanish."""
-    writer = figures.coalesce(1).write.format("delta").mode("overwrite")
-    if days is not None:
-        writer = writer.option("replaceWhere", day_condition("event_date", days))
-    writer.save(str(lake.metrics("batch", grain)))
+def _begun(application_id: str) -> str:
+    return f"{application_id}/begun"
+
+
+def _opened(path: Path) -> "DeltaTable":
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(path))
+
+
+def _files(table: Path, days: list[str]) -> dict[str | None, list[str]]:
+    """The table's data files by the day of their partition, of those days alone; ``None`` where there are no partitions."""
+    actions: Any = _opened(table).get_add_actions(flatten=True)
+    paths = [str(table / unquote(path)) for path in actions.column("path").to_pylist()]
+    if "partition.event_date" not in actions.schema.names:
+        return {None: paths} if paths else {}
+    found: dict[str | None, list[str]] = {}
+    for day, path in zip(actions.column("partition.event_date").to_pylist(), paths, strict=True):
+        if str(day) in days:
+            found.setdefault(str(day), []).append(path)
+    return found

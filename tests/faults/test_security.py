@@ -73,7 +73,7 @@ def test_hostile_strings_stay_data_from_landing_to_report(
     pq.write_table(pa.table({"'; DROP\x1b[2J\nforged": ["x"]}), lake.landing / "columns.parquet")
 
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     seen = reports.report(settings)
     assert seen.identity.holds
 

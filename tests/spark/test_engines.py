@@ -60,7 +60,7 @@ def run_both(lakes: dict[str, Settings], spark: SparkSession) -> None:
         done = command(lakes["sail"], *words, PATH="/nowhere")
         assert done.returncode == 0, done.stderr
     merge(lakes["spark"], lambda: spark)
-    refresh(lakes["spark"], lambda: spark)
+    refresh(lakes["spark"])
 
 
 def whole_rows(path: Path) -> list[dict[str, Any]]:
@@ -353,7 +353,7 @@ def test_any_other_line_is_not_read_at_all(line: str) -> None:
         plain_row(line)
 
 
-OWN_TESTS = ["tests/spark/test_merge.py", "tests/spark/test_batch.py", "tests/spark/test_rules.py"]
+OWN_TESTS = [f"tests/spark/test_{name}.py" for name in ("merge", "batch", "rules", "enrichment")]
 
 
 @pytest.mark.long

@@ -48,7 +48,7 @@ def test_a_request_is_cleaned_merged_and_enriched(run: Callable[[], int], lake: 
     merged = ("e1", T0, date(2024, 5, 17), "192.0.2.1", None, "GET", "/a", "x=1", "HTTP/1.1", 404, 100, None, agent,
               "example.org", "access.log", 0, T0, "a.parquet", '{"a":1}')  # fmt: skip
     assert rows(lake.merged) == [merged]
-    assert rows(lake.delta) == [(*merged, "Googlebot", None, "Spider", True, "4xx")]
+    assert rows(lake.delta) == [(*merged, "Googlebot", None, "Spider", True, "Googlebot", "search-engine", "4xx")]
     assert figures(lake) == [FileFigures("a.parquet", "a.parquet", 1, 1, 0, 0)]
 
 

@@ -36,7 +36,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"colour": 1}, "f.yaml: colour: unknown key; allowed: batch, ingest, jobs,"),
+        ({"colour": 1}, "f.yaml: colour: unknown key; allowed: batch, geoip, ingest, jobs,"),
         ({"simulate": {"rte": 1}}, "f.yaml: simulate.rte: unknown key; allowed: bots, duplicates,"),
         ({"simulate": {"rate": 0}}, "f.yaml: simulate.rate = 0: Input should be greater than 0"),
         ({"simulate": {"bots": 1.5}}, "f.yaml: simulate.bots = 1.5: Input should be less than or equal to 1"),
@@ -65,6 +65,12 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         ({"promoted": {"a b": {"field": "a"}}}, "not a column's name"),
         ({"promoted": {"x`": {"field": "a"}}}, "not a column's name"),
         ({"promoted": {"browser": {"field": "a"}}}, "delta/ has a column of this name already; choose another"),
+        ({"promoted": {"bot": {"field": "a"}}}, "delta/ has a column of this name already; choose another"),
+        (
+            {"geoip": {"database": "x.mmdb"}, "promoted": {"country": {"field": "a"}}},
+            "f.yaml: promoted = {'country': {'field': 'a'}}: country is made by geoip.database; give this column another",
+        ),
+        ({"geoip": {"database": 7}}, "f.yaml: geoip.database = 7: Input is not a valid path"),
         *(
             ({"promoted": {"x": {"field": field}}}, "not a field; allowed: its name, or a path such as")
             for field in ("", "a'b", "$", "$.", "$..a", "$.a[*]", "$.*", "$['a", "$.a b", "$x")
@@ -99,6 +105,18 @@ def test_no_promoted_column_can_take_the_name_of_one_that_is_there() -> None:
     from lakehouse.schema import DELTA
 
     assert set(DELTA.names) == ENRICHED
+
+
+def test_a_promoted_column_may_be_called_country_where_there_is_no_database_of_them() -> None:
+    content = {"geoip": {"database": None}, "promoted": {"country": {"field": "a"}}}
+    assert unpack_settings(content, "f.yaml").enrichment.promoted == {"country": Promoted(field="$['a']")}
+
+
+def test_a_variable_that_is_empty_switches_countries_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"geoip": {"database": "conf/x.mmdb"}}
+    assert unpack_settings(content, "f.yaml").geoip.database == Path("conf/x.mmdb")
+    monkeypatch.setenv("PIPELINE_GEOIP__DATABASE", "")
+    assert unpack_settings(content, "f.yaml").geoip.database is None
 
 
 def test_a_promoted_field_is_a_name_or_a_path() -> None:

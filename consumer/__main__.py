@@ -1,6 +1,8 @@
 """``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
 
+import atexit
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -64,6 +66,7 @@ def _stream_once(settings: "Settings") -> None:
         stream_once(spark, settings)
     finally:
         spark.stop()
+        _say_no_more()
 
 
 def _stream(settings: "Settings") -> None:
@@ -86,6 +89,15 @@ def _stream(settings: "Settings") -> None:
         run(spark, settings, stop, open_to_jobs)
     finally:
         spark.stop()
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Close standard error to what follows the last line of the program's own.
+
+    Threads of py4j never end, and what they refer to lives on; libraries then speak of leaks as Python takes itself apart.
+    """
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 
 @app.command()

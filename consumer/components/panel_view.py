@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from consumer.components.figures import HourFigures, Panels, Ranking
-from lakehouse.readable import bytes_text, count_text, new_table, safe, short_count_text
+from consumer.components.filters import Filters
+from lakehouse.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,15 +63,15 @@ def _hour_json(hour: datetime | int) -> str | int:
     return hour if isinstance(hour, int) else hour.isoformat()
 
 
-def panel_tables(panels: Panels) -> "list[RenderableType]":
-    """The panels that say something, each as a table of 80 columns or more."""
+def panel_tables(panels: Panels, filters: Filters) -> "list[RenderableType]":
+    """The panels that say something beyond the days, each as a table of 80 columns or more."""
     tables: list[RenderableType] = []
     for name, ranking in panels.rankings.items():
         if ranking.requests:
             tables += _ranking_table(TITLES[name], ranking)
     if panels.hours:
         tables.append(_hours_table(panels.hours))
-    if any(site.site is not None for site in panels.sites):
+    if filters.site is None and any(site.site is not None for site in panels.sites):
         tables.append(_sites_table(panels))
     if panels.response_times:
         tables.append(_times_table(panels))
@@ -79,7 +80,7 @@ def panel_tables(panels: Panels) -> "list[RenderableType]":
 
 def _ranking_table(title: str, ranking: Ranking) -> "list[RenderableType]":
     """Values with their share of all requests of the ranking; below them how many requests have no value here."""
-    table = new_table(f"{title}, by requests")
+    table = new_table(title)
     table.expand = True
     for column in ranking.columns:
         table.add_column(COLUMNS[column][0], ratio=1, no_wrap=True, overflow="ellipsis")
@@ -101,7 +102,8 @@ def _ranking_table(title: str, ranking: Ranking) -> "list[RenderableType]":
 def _hours_table(hours: Sequence[HourFigures]) -> "Table":
     is_short = isinstance(hours[0].hour, datetime)
     table = new_table("Hours (UTC)" if is_short else "Hours of the day (UTC), over all these days")
-    table.add_column("hour", no_wrap=True)
+    table.expand = True
+    table.add_column("hour", ratio=1, no_wrap=True)
     _add_numbers(table, "requests", "share", "bytes", "4xx", "5xx")
     every = sum(hour.requests for hour in hours)
     for hour in hours:
@@ -113,7 +115,7 @@ def _hours_table(hours: Sequence[HourFigures]) -> "Table":
 
 
 def _sites_table(panels: Panels) -> "Table":
-    table = new_table("Sites, by requests")
+    table = new_table("Sites")
     table.expand = True
     table.add_column("site", ratio=1, no_wrap=True, overflow="ellipsis")
     _add_numbers(table, "requests", "visitors", "bytes", "4xx", "5xx")

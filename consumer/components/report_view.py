@@ -79,7 +79,7 @@ def render(seen: Report) -> "RenderableType":
             *_days_tables(seen),
             *_top_tables(seen, "agent"),
             *_top_tables(seen, "ip"),
-            *panel_tables(seen.panels),
+            *panel_tables(seen.panels, seen.filters),
             *(safe(note, "yellow") for note in seen.notes),
             *_reasons_tables(seen),
             _identity_lines(seen),

@@ -13,20 +13,23 @@ RANKS = [0.5, 0.95, 0.99]
 
 
 def response_times(reader: TableReader, filters: Filters, limit: int) -> list[ResponseTimes]:
-    """Those of all sites, then, of several, those with the most timed requests; none where no request has a duration."""
+    """Those of all sites and, of several, of those with the most timed requests; by filter those of one. None without durations."""
     condition = f"duration_sketch IS NOT NULL AND {filters.condition}"
     counts = reader.rows(
         "batch", "hourly",
-        f"""SELECT site, sum(durations) AS timed, sum(sum(durations)) OVER () FROM t WHERE {condition}
+        f"""SELECT site, sum(durations) AS timed, sum(sum(durations)) OVER (), count(*) OVER () FROM t WHERE {condition}
             GROUP BY site ORDER BY timed DESC, site NULLS LAST LIMIT {limit}""",
         filters.parameters,
     )  # fmt: skip
     if not counts:
         return []
     whole, by_site = _merged(reader, condition, filters, {site for site, *_ in counts})
-    found = [ResponseTimes(None, True, int(counts[0][2]), *whole.get_quantiles(RANKS))]
-    if filters.site is None and len(counts) > 1:
-        found += [ResponseTimes(site, False, int(n), *by_site[site].get_quantiles(RANKS)) for site, n, _ in counts]
+    site, _, every, number_of_sites = counts[0]
+    if filters.site is not None:
+        return [ResponseTimes(site, False, int(every), *whole.get_quantiles(RANKS))]
+    found = [ResponseTimes(None, True, int(every), *whole.get_quantiles(RANKS))]
+    if number_of_sites > 1:
+        found += [ResponseTimes(site, False, int(n), *by_site[site].get_quantiles(RANKS)) for site, n, *_ in counts]
     return found
 
 

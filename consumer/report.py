@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from consumer.components.day_panels import NOBODY, days, top
+from consumer.components.day_panels import days, top
 from consumer.components.figures import Day, Panels, Report, total
 from consumer.components.filters import EVERYTHING, Filters
 from consumer.components.identity import Identity, identity
@@ -39,12 +39,8 @@ def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
         top_mode = next((mode for mode in MODES if by_mode[mode]), MODES[0])
         tables = _exact_tables(reader, settings)
         lacking = _lacking(reader, tables)
-        tops = {
-            key: top(reader, top_mode, key, filters, TOP, has_visitors="visitor" not in lacking)
-            if by_mode[top_mode]
-            else NOBODY
-            for key in ("agent", "ip")
-        }
+        has_visitors = "visitor" not in lacking
+        agents, ips = (top(reader, top_mode, key, filters, TOP, has_visitors=has_visitors) for key in ("agent", "ip"))
         panels = _panels(reader, filters, tables)
         notes = _notes(reader, filters, lacking)
     every_day = sorted({day for figures in by_mode.values() for day in figures})
@@ -53,8 +49,8 @@ def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
         days=[Day(day, *(by_mode[mode].get(day) for mode in MODES)) for day in every_day],
         totals={mode: total(figures.values()) for mode, figures in by_mode.items()},
         top_mode=top_mode,
-        agents=tops["agent"],
-        ips=tops["ip"],
+        agents=agents,
+        ips=ips,
         reasons=ledger.reasons(),
         identity=_recounted(settings, ledger),
         waiting=len(ledger.deliveries(waiting_files(lake.landing))),

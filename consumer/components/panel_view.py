@@ -94,7 +94,7 @@ def _ranking_table(title: str, ranking: Ranking) -> "list[RenderableType]":
     if not ranking.other_requests:
         return [table]
     note = (
-        f"{count_text(ranking.other_requests)} more requests have a value beyond those that are kept of a day and site"
+        f"and {counted_text(ranking.other_requests, 'request')} of values beyond those that are kept of a day and site"
     )
     return [table, safe(note, "dim")]
 

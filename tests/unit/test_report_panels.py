@@ -1,7 +1,7 @@
 """The report's panels: under any filters each equals a plain count of the same requests. Without a JVM."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,7 +66,7 @@ def requests(draw: st.DrawFn) -> Row:
 
 
 all_filters = st.builds(
-    lambda site, two, is_bot: Filters(site, *two, is_bot=is_bot),
+    lambda site, two, is_bot: Filters(site, two[0], two[1], is_bot),
     some(None, None, NO_SITE, "a.example", ODD, "nobody"),
     st.tuples(*[st.one_of(st.none(), st.dates(date(2024, 5, 16), date(2024, 5, 21)))] * 2).filter(
         lambda two: not all(two) or two[0] <= two[1]

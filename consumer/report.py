@@ -34,7 +34,7 @@ def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
     :raises LockedError: the rows cannot be recounted, because a merge goes on for too long.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with reading(lake, settings.batch.memory, filters.first, filters.last) as reader:
+    with reading(lake, filters.first, filters.last) as reader:
         by_mode = {mode: days(reader, mode, filters) for mode in MODES}
         top_mode = next((mode for mode in MODES if by_mode[mode]), MODES[0])
         tables = _exact_tables(reader, settings)

@@ -65,13 +65,14 @@ def _top(reader: TableReader, mode: str, table: str, key: str, bot_sums: str, fi
         WITH sums AS (
             SELECT {key} AS key, sum(requests) AS requests, coalesce(sum(bytes), 0) AS bytes, {bot_sums}
             FROM t WHERE {condition} GROUP BY {key}
-        ), every AS (
-            SELECT true AS is_bot, bot_requests AS ranked, key, requests, bot_requests, bot_bytes AS kind_bytes FROM sums
-            UNION ALL SELECT false, requests - bot_requests, key, requests, bot_requests, bytes - bot_bytes FROM sums
         )
-        SELECT is_bot, key, requests, bot_requests, kind_bytes FROM every WHERE ranked > 0
-        QUALIFY row_number() OVER (PARTITION BY is_bot ORDER BY ranked DESC, key NULLS LAST) <= {limit}
-        ORDER BY is_bot, ranked DESC, key NULLS LAST
+        SELECT * FROM (
+            SELECT false, key, requests, bot_requests, bytes - bot_bytes FROM sums WHERE requests > bot_requests
+            ORDER BY requests - bot_requests DESC, key NULLS LAST LIMIT {limit}
+        ) UNION ALL SELECT * FROM (
+            SELECT true, key, requests, bot_requests, bot_bytes FROM sums WHERE bot_requests > 0
+            ORDER BY bot_requests DESC, key NULLS LAST LIMIT {limit}
+        )
     """
     rows = reader.rows(mode, table, query, filters.parameters if table == "visitor" else None)
     humans, bots = ([Ranked(*row) for is_bot, *row in rows if is_bot is kind] for kind in (False, True))

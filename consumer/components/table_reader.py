@@ -1,7 +1,7 @@
 """The metrics tables of a lake as queries read them: each at one version, and of a range of days alone. No JVM. I/O."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,6 +17,8 @@ from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.readable import first_line
 from lakehouse.tables import is_table
 
+# What a query may take; beyond it goes to temporary files. A report may be made beside the stream, whose memory is bounded too.
+MEMORY = "256MB"
 FETCHED_ROWS = 1000  # at once
 
 
@@ -132,12 +134,14 @@ def _days_of_files(found: Snapshot) -> str:
 
 
 @contextmanager
-def reading(lake: Lake, memory: str, first: date | None = None, last: date | None = None) -> Iterator[TableReader]:
-    """A reader of the days from ``first`` to ``last``, for as long as this lasts.
-
-    :param memory: what a query may take, such as ``512MB``; beyond that it uses temporary files.
-    """
-    with connected(memory) as connection:
+def reading(lake: Lake, first: date | None = None, last: date | None = None) -> Iterator[TableReader]:
+    """A reader of the days from ``first`` to ``last``, for as long as this lasts."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(connected(MEMORY))
+        except OSError:  # a full disk, or one that we may only read: most of what is asked fits into memory
+            config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": MEMORY, "temp_directory": ""}
+            connection = stack.enter_context(duckdb.connect(":memory:", config=config))
         yield TableReader(connection, lake, first, last)
 
 
@@ -149,6 +153,6 @@ def explained(path: Path) -> Iterator[None]:
     except PipelineError:
         raise
     except duckdb.OutOfMemoryException as error:
-        raise PipelineError(f"{path}: reading it took more memory than batch.memory allows; raise it") from error
+        raise PipelineError(f"{path}: reading it took more than {MEMORY}; ask for fewer days at once") from error
     except Exception as error:  # delta-rs raises bare ones too
         raise PipelineError(f"{path}: the table cannot be read: {first_line(error)}") from error

@@ -222,7 +222,7 @@ def settings_in(folder: Path) -> Settings:
 
 
 def reader_of(settings: Settings, filters: Filters) -> Any:
-    return reading(settings.lake, settings.batch.memory, filters.first, filters.last)
+    return reading(settings.lake, filters.first, filters.last)
 
 
 @hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])

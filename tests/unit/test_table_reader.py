@@ -1,5 +1,6 @@
 """The reader of metrics tables: one version of each, the days of a range alone, and columns that files may lack."""
 
+import tempfile
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +18,6 @@ from lakehouse.tables import create_table
 
 DAY = date(2024, 5, 17)
 DAYS = [DAY + timedelta(days=n) for n in range(4)]
-MEMORY = "256MB"
 COUNTS = "SELECT event_date, sum(requests) FROM t GROUP BY event_date ORDER BY event_date"
 
 
@@ -48,7 +48,7 @@ def test_the_days_of_the_range_are_read_alone(
     lake: Lake, name: str, first: date | None, last: date | None, expected: list[date]
 ) -> None:
     make(lake, name, [{"event_date": day, "requests": n} for n, day in enumerate(DAYS)])
-    with reading(lake, MEMORY, first, last) as reader:
+    with reading(lake, first, last) as reader:
         assert reader.days("batch", name) == set(expected)
         assert reader.rows("batch", name, COUNTS) == [(day, DAYS.index(day)) for day in expected]
 
@@ -57,28 +57,28 @@ def test_files_of_other_days_are_not_opened(lake: Lake) -> None:
     path = make(lake, "path", [{"event_date": day, "requests": 1} for day in DAYS])
     for file in path.glob("event_date=2024-05-17/*.parquet"):
         file.write_bytes(b"damaged")
-    with reading(lake, MEMORY, first=DAYS[1]) as reader:
+    with reading(lake, first=DAYS[1]) as reader:
         assert reader.rows("batch", "path", COUNTS) == [(day, 1) for day in DAYS[1:]]
-    with reading(lake, MEMORY) as reader, pytest.raises(PipelineError, match="batch/path: the table cannot be read: "):
+    with reading(lake) as reader, pytest.raises(PipelineError, match="batch/path: the table cannot be read: "):
         reader.rows("batch", "path", COUNTS)
 
 
 def test_a_table_is_read_at_the_version_at_which_it_was_first_asked_for(lake: Lake) -> None:
     make(lake, "visitor", [{"event_date": DAY, "requests": 1}])
-    with reading(lake, MEMORY) as reader:
+    with reading(lake) as reader:
         assert reader.rows("batch", "visitor", COUNTS) == [(DAY, 1)]
         make(lake, "visitor", [{"event_date": DAY, "requests": 5}])
         make(lake, "hourly", [{"event_date": DAY, "requests": 7}])
         assert reader.rows("batch", "hourly", COUNTS) == [(DAY, 7)]
         assert reader.rows("batch", "visitor", COUNTS) == [(DAY, 1)]
-    with reading(lake, MEMORY) as reader:
+    with reading(lake) as reader:
         assert reader.rows("batch", "visitor", COUNTS) == [(DAY, 6)]
 
 
 def test_a_table_that_is_not_there_has_no_rows_and_an_empty_one_has_none_either(lake: Lake) -> None:
     make(lake, "site", [])
     make(lake, "path", [])
-    with reading(lake, MEMORY) as reader:
+    with reading(lake) as reader:
         for name, is_there in (("site", True), ("path", True), ("client", False)):
             assert reader.has("batch", name) is is_there
             assert reader.days("batch", name) == set()
@@ -88,11 +88,20 @@ def test_a_table_that_is_not_there_has_no_rows_and_an_empty_one_has_none_either(
 def test_columns_that_a_table_of_an_older_release_lacks_are_null(lake: Lake) -> None:
     path = lake.metrics("streaming", "daily")
     write_deltalake(str(path), pa.table({"event_date": [DAY], "requests": [3], "visitors_sketch": [b"x"]}))
-    with reading(lake, MEMORY) as reader:
+    with reading(lake) as reader:
         assert reader.rows("streaming", "daily", "SELECT event_date, requests, bot_requests FROM t") == [(DAY, 3, None)]
+
+
+def test_a_disk_that_cannot_be_written_to_is_no_reason_not_to_read(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(lake, "hourly", [{"event_date": DAY, "requests": 1}])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with reading(lake) as reader:
+        assert reader.rows("batch", "hourly", COUNTS) == [(DAY, 1)]
 
 
 def test_sums_may_be_larger_than_a_long(lake: Lake) -> None:
     make(lake, "daily", [{"event_date": day, "bytes": 2**63 - 1} for day in DAYS])
-    with reading(lake, MEMORY) as reader:
+    with reading(lake) as reader:
         assert reader.rows("batch", "daily", "SELECT sum(bytes) FROM t") == [(4 * (2**63 - 1),)]

@@ -60,7 +60,7 @@ ROWS: Mapping[str, Row] = {
         "wall_seconds", "seconds", batch.measure,
     ),
     "memory": Row(
-        8, "The whole pipeline with its jobs at 1,000 events/s, and at rest", "0.9 busy cores, 2.0 GiB together; producer 150 MiB",
+        8, "Memory of each program, at rest and under load", "0.9 busy cores and 2.0 GiB together at 1,000 events/s, jobs running; producer 150 MiB",
         "peak_megabytes", "MB together", memory.measure,
     ),
     "busy-day": Row(

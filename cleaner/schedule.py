@@ -18,8 +18,8 @@ from lakehouse.settings import Job, Settings
 
 IDLE_SECONDS = 0.5
 GRACE_SECONDS = 120  # a merge on a busy machine takes its minute
-# Of the first runs beside a cron daemon: what is landed later than that, its minutes find; and as docker/run-cron stops jobs.
-FIRST_SECONDS, FIRST_GRACE_SECONDS = 300, 60
+# Of the first runs beside a cron daemon: what lands later, its minutes find; and docker/run-cron ends us after a minute.
+FIRST_SECONDS, FIRST_GRACE_SECONDS = 300, 45
 
 log = logging.getLogger("cleaner.schedule")
 

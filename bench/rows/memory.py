@@ -30,13 +30,13 @@ def measure_default(bench: Bench) -> tuple[list[Case], dict[str, str]]:
 
 
 def _at(bench: Bench, rate: int) -> tuple[list[Case], dict[str, str]]:
-    rest, load = bench.pick(5, 60), bench.pick(65, 240)  # a job runs under load: they start by the minute
-    # What is under way when the load ends: a batch, a job.
-    settle = bench.pick(10, 30)
-    return bench.take_turns([_subject(rate, rest, load, settle)]), {}
+    rest, load = bench.pick(5, 60), bench.pick(60, 240)  # jobs run under load: they start by the minute
+    # What is under way when the load ends: a batch, a job. The first batches and jobs compile: events go ahead of those that count.
+    warm_up, settle = bench.pick(10, 60), bench.pick(10, 30)
+    return bench.take_turns([_subject(rate, rest, warm_up, load, settle)]), {}
 
 
-def _subject(rate: int, rest_seconds: int, load_seconds: int, settle_seconds: int) -> Subject:
+def _subject(rate: int, rest_seconds: int, warm_up: int, load_seconds: int, settle_seconds: int) -> Subject:
     def measured(folder: Path) -> Run:
         lake = new_lake(folder / "lake")
         with consumer_and_cleaner(lake) as others:
@@ -44,6 +44,7 @@ def _subject(rate: int, rest_seconds: int, load_seconds: int, settle_seconds: in
             at_rest = time.time(), time.time() + rest_seconds
             time.sleep(rest_seconds)
             with simulator(lake, rate) as producer:
+                time.sleep(warm_up)
                 loaded = time.time(), time.time() + load_seconds
                 time.sleep(load_seconds)
                 used = {"producer": producer.stop()}
@@ -56,7 +57,7 @@ def _subject(rate: int, rest_seconds: int, load_seconds: int, settle_seconds: in
         most = max(megabytes for name, megabytes in figures.items() if name.startswith("MB together"))
         _merge_and_count(lake)
         void = wrong_lake(lake)
-        return Run(end - begin, seconds, most, figures | ({} if void else _waited(lake)), void)
+        return Run(end - begin, seconds, most, figures | ({} if void else _waited(lake, *loaded)), void)
 
     return Subject(
         OURS, f"{rest_seconds} s at rest, {load_seconds} s at {rate:,} events/s, {rest_seconds} s at rest", measured
@@ -73,10 +74,15 @@ def _used(used: Mapping[str, Usage], spans: Mapping[str, tuple[float, float]]) -
     return figures
 
 
-def _waited(lake: BenchLake) -> dict[str, float]:
-    """From landing to the figure in all streaming tables, over all rows: the first batches, which compile, are among them."""
+def _waited(lake: BenchLake, begin: float, end: float) -> dict[str, float]:
+    """From landing to the figure in all streaming tables, over the rows that landed in a span of time."""
     files = merged_by_file(lake)
-    shares = percentiles(files, latencies(files, counted(lake)), (50, 95, 99, 100))
+    waited = [
+        (file, wait)
+        for file, wait in zip(files, latencies(files, counted(lake)), strict=True)
+        if begin <= file.at < end
+    ]
+    shares = percentiles([file for file, _ in waited], [wait for _, wait in waited], (50, 95, 99, 100))
     return {f"s p{share}" if share < 100 else "s at most": value for share, value in shares.items()}
 
 

@@ -28,7 +28,7 @@ class RankingOf:
     has_others: bool = False
 
 
-# The visitors of a referer are sent by another site, or by nobody knows whom: a referer without a host may say anything.
+# Not sent by the site itself. A referer without a host may be anything, and counts as foreign.
 _FOREIGN = "is_own_host IS NOT TRUE AND (referer IS NOT NULL OR is_other)"
 
 RANKINGS: Mapping[str, RankingOf] = {

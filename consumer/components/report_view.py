@@ -96,7 +96,11 @@ def render(seen: Report) -> "RenderableType":
 def _filter_lines(seen: Report) -> "list[RenderableType]":
     """What the figures are of, where not of everything."""
     text = seen.filters.text
-    return [safe(f"Requests: {text}. What landed and what was quarantined is counted for the whole lake.", "bold")] if text else []
+    return (
+        [safe(f"Requests: {text}. What landed and what was quarantined is counted for the whole lake.", "bold")]
+        if text
+        else []
+    )
 
 
 def _days_tables(seen: Report) -> "list[RenderableType]":

@@ -23,6 +23,7 @@ from lakehouse.cli import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from consumer.components.filters import Filters
     from lakehouse.settings import Settings
 
 app = application("Archive and count what lands (stream), compute exact metrics (batch), report and monitor.")
@@ -135,20 +136,51 @@ def _day(text: str) -> date:
 
 
 @app.command()
-def report(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
-    """Show the figures: days, agents, IPs, bots and humans, what was rejected, and where every landed row went.
+def report(
+    site: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Requests of this site alone; - for those without one.")
+    ] = None,
+    first: Annotated[
+        datetime | None, typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="From this day (UTC) on.")
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="Up to this day (UTC), included."),
+    ] = None,
+    humans: Annotated[bool, typer.Option("--humans", help="Requests of humans alone.")] = False,
+    bots: Annotated[bool, typer.Option("--bots", help="Requests of bots alone.")] = False,
+    is_json: Json = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show the figures: days, agents, IPs, paths, referers, clients, hours, sites, and where every landed row went.
 
-    Exits 1 if landed = merged + duplicates + quarantined does not hold.
+    The options choose requests; what was rejected and where rows went is said of the whole lake. Exits 1 if
+    landed = merged + duplicates + quarantined does not hold.
     """
     with reporting_errors():
+        filters = _filters(site, first, last, humans=humans, bots=bots)
         settings = begin("consumer", conf, None)
         from consumer.report import as_json, render
         from consumer.report import report as read
 
-        found = read(settings)
+        found = read(settings, filters)
         _show(as_json(found), render(found), is_json=is_json)
     if not found.identity.holds:
         raise typer.Exit(1)
+
+
+def _filters(site: str | None, first: datetime | None, last: datetime | None, *, humans: bool, bots: bool) -> "Filters":
+    from consumer.components.filters import Filters
+
+    if humans and bots:
+        raise typer.BadParameter("--humans and --bots exclude each other; without either, both are shown")
+    if site is not None and any("\ud800" <= character <= "\udfff" for character in site):
+        raise typer.BadParameter("--site: not UTF-8")
+    is_bot = True if bots else False if humans else None
+    try:
+        return Filters(site, first and first.date(), last and last.date(), is_bot)
+    except ValueError as error:
+        raise typer.BadParameter(f"--from, --to: {error}") from None
 
 
 @app.command()

@@ -45,7 +45,7 @@ faults: $(READY) ## the faults in their long form, hundreds of kills: an hour or
 e2e: $(READY) ## build the images and test the containers on a Docker engine, crashes included; some 15 minutes
 	$(PYTHON) -m pytest -m e2e tests/e2e
 
-bench: $(BENCH) ## measure the pipeline beside its peers: small sizes, some nine minutes; FULL=1 the real ones, for hours; ROWS="merge idle" some rows
+bench: $(BENCH) ## measure the pipeline beside its peers: small sizes, less than ten minutes; FULL=1 the real ones, for hours; ROWS="merge idle" some rows
 	$(PYTHON) -m bench $(ROWS) $(if $(FULL),--full; status=$$?; $(PYTHON) -m bench page && exit $$status)
 
 $(BENCH): $(READY)

@@ -37,7 +37,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[ROW]...",
-            help="Rows of the table; by default all; in the small form all but growth and busy-day, which are about size.",
+            help="Rows of the table; by default all; in the small form all but growth, busy-day and default-rate.",
         ),
     ] = None,
     is_full: Annotated[

@@ -1,5 +1,6 @@
 """A log in the Combined format, of any length, in the memory of one block. I/O."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +18,15 @@ def write_log(path: Path, rows: int, *, seed: int = 1) -> Path:
         return path
     hidden = path.with_name(f".{path.name}.tmp")
     with hidden.open("wb") as file:
-        for requests in blocks(rows, BEGIN, BEGIN + timedelta(days=DAYS), seed=seed):
-            file.write(text(requests))
+        for block in requests(rows, seed=seed):
+            file.write(text(block))
     hidden.rename(path)
     return path
+
+
+def requests(rows: int, *, seed: int = 1) -> Iterator[pl.DataFrame]:
+    """What the log of ``rows`` lines holds, as ``bench.traffic.blocks``."""
+    return blocks(rows, BEGIN, BEGIN + timedelta(days=DAYS), seed=seed)
 
 
 def text(requests: pl.DataFrame) -> bytes:

@@ -13,7 +13,7 @@ import psutil
 from bench.process import ROOT
 
 LOOPS = 5_000_000
-PACKAGES = ("pyspark", "delta-spark", "deltalake", "polars", "duckdb", "pysail")
+PACKAGES = ("pyspark", "delta-spark", "deltalake", "polars", "duckdb", "pysail", "chdb")
 
 
 def machine() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a streaming run left: what landed when, what its tables had counted when. I/O; no JVM."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,17 @@ def landed(lake: BenchLake) -> list[Moment]:
     """The landed files in order. A file's change time is when it was renamed, that is: when it landed."""
     files = waiting_files(lake.settings.lake.landing)
     return [Moment(path.stat().st_ctime, pq.read_metadata(path).num_rows) for path in files]
+
+
+def merged_by_file(lake: BenchLake) -> list[Moment]:
+    """The landed files in order, with their requests that were merged. The files may be gone: their names say when they landed."""
+    merged = pl.scan_delta(str(lake.settings.lake.merged)).group_by("landed_file").len().sort("landed_file").collect()
+    return [Moment(landed_at(name), rows) for name, rows in merged.rows()]
+
+
+def landed_at(name: str) -> float:
+    """When a file of that name began to be written, in seconds since the epoch: a moment before it landed."""
+    return datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC).timestamp()
 
 
 def landed_rows(lake: BenchLake) -> int:

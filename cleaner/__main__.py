@@ -127,15 +127,27 @@ def rebuild(conf: Conf = DEFAULT_CONF) -> None:
 
 
 @app.command()
-def schedule(conf: Conf = DEFAULT_CONF, echo: Echo = False) -> None:
+def schedule(
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="Only the runs at the start, and end: for a cron daemon that has been started with the lake."
+        ),
+    ] = False,
+    conf: Conf = DEFAULT_CONF,
+    echo: Echo = False,
+) -> None:
     """Run the jobs of the settings by their cron expressions, in the foreground, until stopped.
 
+    The frequent ones (twice within the hour) also run once at the start, one after the other, as soon as something has landed.
     Each job's output, start, end, duration and exit code are in log/cron/JOB.log. A job never runs beside itself.
     """
     with reporting_errors():
         settings = begin("cleaner", conf, "cron/schedule.log")
-        from cleaner.schedule import schedule as run
+        from cleaner.schedule import run_first
+        from cleaner.schedule import schedule as run_always
 
+        run = run_first if once else run_always
         run(settings, conf=conf, root=Path.cwd(), stop=stop_on_signals(), is_echoed=echo)
 
 

@@ -6,7 +6,7 @@ Times are the machine's local time, as cron's are.
 import os
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ SHELL = "/bin/sh"
 # Cron starts its jobs without the environment; these reach them all the same.
 PASSED_NAMES = frozenset({"JAVA_HOME", "LANG", "LC_ALL", "PATH", "SPARK_CONF_DIR", "SPARK_HOME", "TZ"})
 PASSED_PREFIXES = ("PIPELINE_", "PYSPARK_")
+FREQUENT = timedelta(hours=1)
 
 
 def crontab(
@@ -82,6 +83,11 @@ def next_run(expression: str, after: datetime) -> datetime:
     except CroniterError as error:
         raise SettingsError(f"cron expression {expression!r} never comes round: {error}") from None
     return found
+
+
+def is_frequent(expression: str, now: datetime) -> bool:
+    """Whether the cron ``expression`` comes round twice within the hour after ``now``."""
+    return next_run(expression, next_run(expression, now)) <= now + FREQUENT
 
 
 def require_recurring(name: str, expression: str) -> None:

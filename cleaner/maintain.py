@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleaner.retire import retire_old_files
-from lakehouse.lake import GRAINS, Lake
+from lakehouse.lake import EXACT_GRAINS, Lake
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
@@ -97,7 +97,7 @@ def vacuum(lake: Lake, limits: Maintain) -> int:
     :return: how many data files were removed.
     """
     records = sum(tidy(path, limits.vacuum_hours) for path in (lake.merged, lake.delta, lake.quarantine))
-    return records + sum(tidy(lake.metrics("batch", grain), FIGURES_HOURS) for grain in GRAINS)
+    return records + sum(tidy(lake.metrics("batch", grain), FIGURES_HOURS) for grain in EXACT_GRAINS)
 
 
 def prune_archive(lake: Lake, now: datetime, days: int) -> int:

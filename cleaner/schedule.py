@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from cleaner.crontab import next_run, require_recurring
+from cleaner.first_runs import FirstRuns
 from cleaner.jobs import POLL_SECONDS, Command, RunningJob, job_command, log_file, start_job, wait_for_any
 from lakehouse.errors import PipelineError
 from lakehouse.settings import Job, Settings
 
 IDLE_SECONDS = 0.5
 GRACE_SECONDS = 120  # a merge on a busy machine takes its minute
+# Of the first runs beside a cron daemon: what lands later, its minutes find; and docker/run-cron ends us after a minute.
+FIRST_SECONDS, FIRST_GRACE_SECONDS = 300, 45
 
 log = logging.getLogger("cleaner.schedule")
 
@@ -40,6 +43,8 @@ def schedule(
 ) -> None:
     """Run the jobs of ``settings.jobs`` at their times until ``stop`` is set. Different jobs run side by side.
 
+    The frequent ones also run once at the start, as soon as something has landed (``FirstRuns``).
+
     A job that still runs when its time comes is not started a second time: that run is skipped, and said. After
     ``stop`` nothing is started; what runs may end by itself for ``grace_seconds``, and is then stopped.
 
@@ -55,10 +60,11 @@ def schedule(
     runs = Runs(settings, partial(
         start_job, settings=settings, conf=conf, root=root, python=python, is_echoed=is_echoed, command=command
     ))  # fmt: skip
+    first = FirstRuns(settings, handled)
     try:
         while not stop.is_set():
             minute = _minute(now())
-            for name in due(settings.jobs, handled, minute):
+            for name in dict.fromkeys([*first.take(), *due(settings.jobs, handled, minute)]):
                 runs.start(name)
             handled = minute
             runs.advance()
@@ -67,6 +73,41 @@ def schedule(
     finally:
         runs.close()
     log.info("stopped")
+
+
+def run_first(
+    settings: Settings,
+    *,
+    conf: Path,
+    root: Path,
+    stop: threading.Event,
+    now: Callable[[], datetime] = local_now,
+    python: str = sys.executable,
+    is_echoed: bool = False,
+    command: Command = job_command,
+    wait_seconds: float = FIRST_SECONDS,
+    grace_seconds: float = FIRST_GRACE_SECONDS,
+) -> None:
+    """Run the frequent jobs once, as soon as something has landed, for a cron daemon, which only knows their times.
+
+    Returns when the last has ended, after ``stop``, or when nothing has landed for ``wait_seconds``. Parameters as ``schedule``.
+    """
+    runs = Runs(settings, partial(
+        start_job, settings=settings, conf=conf, root=root, python=python, is_echoed=is_echoed, command=command
+    ))  # fmt: skip
+    first = FirstRuns(settings, now())
+    deadline = time.monotonic() + wait_seconds
+    try:
+        while not stop.is_set() and (
+            runs.running or (first.waiting and (first.has_begun or time.monotonic() < deadline))
+        ):
+            for name in first.take():
+                runs.start(name)
+            runs.advance()
+            runs.wait()
+        runs.finish(grace_seconds)
+    finally:
+        runs.close()
 
 
 class Runs:

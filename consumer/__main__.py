@@ -1,9 +1,10 @@
 """``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
 
+import atexit
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,21 +21,14 @@ from lakehouse.cli import (
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
     from rich.console import RenderableType
 
+    from consumer.components.filters import Filters
     from lakehouse.settings import Settings
 
 app = application("Archive and count what lands (stream), compute exact metrics (batch), report and monitor.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-def _batch_session(settings: "Settings") -> "SparkSession":
-    from consumer.batch import pending_bytes
-    from lakehouse.session import job_session
-
-    return job_session(settings, "batch", work_bytes=partial(pending_bytes, settings.lake))
 
 
 def _show(as_json: dict[str, Any], rendered: "RenderableType", *, is_json: bool) -> None:
@@ -73,6 +67,7 @@ def _stream_once(settings: "Settings") -> None:
         stream_once(spark, settings)
     finally:
         spark.stop()
+        _say_no_more()
 
 
 def _stream(settings: "Settings") -> None:
@@ -95,37 +90,97 @@ def _stream(settings: "Settings") -> None:
         run(spark, settings, stop, open_to_jobs)
     finally:
         spark.stop()
+        _say_no_more()
+
+
+def _say_no_more() -> None:
+    """Close standard error to what follows the last line of the program's own.
+
+    Threads of py4j never end, and what they refer to lives on; libraries then speak of leaks as Python takes itself apart.
+    """
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 
 @app.command()
-def batch(conf: Conf = DEFAULT_CONF) -> None:
-    """Compute the exact figures of the days that changed in delta/, and replace them in metrics/batch/.
+def batch(
+    recount: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY|all", help="Count a day (UTC, YYYY-MM-DD) or all days once more in full, and compare."
+        ),
+    ] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Add what is new in delta/ to the exact figures in metrics/batch/. Closed days are counted once more in full.
 
-    With nothing changed it ends at once, without starting Spark.
+    With nothing changed it ends at once. With --recount it exits 1 if a full count differs from what had been added up,
+    which it then replaces.
     """
     with reporting_errors():
+        days = None if recount in (None, "all") else [_day(str(recount))]
         settings = begin("consumer", conf, job_log("batch"), is_writer=True)
         end_on_sigterm()
-        from consumer.batch import refresh
+        from consumer import batch as job
 
-        refresh(settings, partial(_batch_session, settings))
+        if recount is None:
+            job.refresh(settings)
+        elif job.recount(settings, days):
+            raise typer.Exit(1)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"--recount: {text!r} is neither a day (YYYY-MM-DD) nor all") from None
 
 
 @app.command()
-def report(is_json: Json = False, conf: Conf = DEFAULT_CONF) -> None:
-    """Show the figures: days, agents, IPs, bots and humans, what was rejected, and where every landed row went.
+def report(
+    site: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Requests of this site alone; - for those without one.")
+    ] = None,
+    first: Annotated[
+        datetime | None, typer.Option("--from", metavar="DAY", formats=["%Y-%m-%d"], help="From this day (UTC) on.")
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", metavar="DAY", formats=["%Y-%m-%d"], help="Up to this day (UTC), included."),
+    ] = None,
+    humans: Annotated[bool, typer.Option("--humans", help="Requests of humans alone.")] = False,
+    bots: Annotated[bool, typer.Option("--bots", help="Requests of bots alone.")] = False,
+    is_json: Json = False,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show the figures: days, agents, IPs, paths, referers, clients, hours, sites, and where every landed row went.
 
-    Exits 1 if landed = merged + duplicates + quarantined does not hold.
+    The options choose requests; what was rejected and where rows went is said of the whole lake. Exits 1 if
+    landed = merged + duplicates + quarantined does not hold.
     """
     with reporting_errors():
+        filters = _filters(site, first, last, humans=humans, bots=bots)
         settings = begin("consumer", conf, None)
         from consumer.report import as_json, render
         from consumer.report import report as read
 
-        found = read(settings)
+        found = read(settings, filters)
         _show(as_json(found), render(found), is_json=is_json)
     if not found.identity.holds:
         raise typer.Exit(1)
+
+
+def _filters(site: str | None, first: datetime | None, last: datetime | None, *, humans: bool, bots: bool) -> "Filters":
+    from consumer.components.filters import Filters
+
+    if humans and bots:
+        raise typer.BadParameter("--humans and --bots exclude each other; without either, both are shown")
+    if site is not None and any("\ud800" <= character <= "\udfff" for character in site):
+        raise typer.BadParameter("--site: not UTF-8")
+    is_bot = True if bots else False if humans else None
+    try:
+        return Filters(site, first and first.date(), last and last.date(), is_bot)
+    except ValueError as error:
+        raise typer.BadParameter(f"--from, --to: {error}") from None
 
 
 @app.command()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from consumer.components.batch_record import read_record
 from consumer.components.health import (
     STREAM,
     JobStatus,
@@ -64,6 +65,7 @@ def status(settings: Settings, now: datetime) -> Status:
         first_landed_at=_first_landed_at(landed, ledger),
         tables=tables,
         lost_rows=_lost_rows(tables["merged"], merged_rows),
+        differing_days=record.differences if (record := read_record(ledger)) else {},
         jobs=_jobs(settings, ledger),
         stream_started_at=started_at,
         queries={

@@ -1,52 +1,102 @@
-"""What a person wants to see: days, agents, IPs, what was rejected, and where every row went. No JVM. I/O."""
+"""What a person wants to see: figures, what was rejected, and where every row went. No JVM. I/O."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
-from typing import Any
 
-from consumer.components.figures import Day, Figures, Ranked, Report, Top, total
+from consumer.components.day_panels import days, top
+from consumer.components.figures import Day, Panels, Report, total
+from consumer.components.filters import EVERYTHING, Filters
 from consumer.components.identity import Identity, identity
+from consumer.components.panels import PANEL_TABLES, RANKINGS, hours, ranking, sites
 from consumer.components.report_view import as_json, render
-from lakehouse.errors import PipelineError
+from consumer.components.response_times import response_times
+from consumer.components.table_reader import TableReader, explained, reading
+from lakehouse.commits import changed_days
 from lakehouse.lake import Lake, waiting_files
 from lakehouse.ledger import Ledger
 from lakehouse.locks import lock
-from lakehouse.readable import counted_text, first_line
+from lakehouse.readable import counted_text
 from lakehouse.settings import Settings
-from lakehouse.tables import changed_days, is_table, query, table_facts, table_id
+from lakehouse.tables import is_table, table_facts, table_id
 
-__all__ = ["Report", "as_json", "render", "report"]
+__all__ = ["Filters", "Report", "as_json", "render", "report"]
 
 MODES = ("batch", "streaming")
 TOP = 10
+REFRESH = "python -m consumer batch"
 
 
-def report(settings: Settings) -> Report:
+def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
     """Read the lake's metrics and recount its rows.
 
+    :param filters: which requests the metrics are shown of. What is recounted is the whole lake.
     :raises PipelineError: a table cannot be read.
     :raises LockedError: the rows cannot be recounted, because a merge goes on for too long.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    by_mode = {mode: _daily(lake.metrics(mode, "daily")) for mode in MODES}
-    top_mode = next((mode for mode in MODES if by_mode[mode]), MODES[0])
+    with reading(lake, filters.first, filters.last) as reader:
+        by_mode = {mode: days(reader, mode, filters) for mode in MODES}
+        top_mode = next((mode for mode in MODES if by_mode[mode]), MODES[0])
+        tables = _exact_tables(reader, settings)
+        lacking = _lacking(reader, tables)
+        has_visitors = "visitor" not in lacking
+        agents, ips = (top(reader, top_mode, key, filters, TOP, has_visitors=has_visitors) for key in ("agent", "ip"))
+        panels = _panels(reader, filters, tables)
+        notes = _notes(reader, filters, lacking)
     every_day = sorted({day for figures in by_mode.values() for day in figures})
     return Report(
         data_lake=lake.root,
         days=[Day(day, *(by_mode[mode].get(day) for mode in MODES)) for day in every_day],
         totals={mode: total(figures.values()) for mode, figures in by_mode.items()},
         top_mode=top_mode,
-        agents=_top(lake.metrics(top_mode, "agent"), "agent"),
-        ips=_top(lake.metrics(top_mode, "ip"), "ip"),
+        agents=agents,
+        ips=ips,
         reasons=ledger.reasons(),
         identity=_recounted(settings, ledger),
         waiting=len(ledger.deliveries(waiting_files(lake.landing))),
         stale=_staleness(lake, ledger),
         visitor_error=1.04 / 2 ** (settings.stream.sketch_lg_k / 2),
+        filters=filters,
+        panels=panels,
+        notes=notes,
     )
+
+
+def _exact_tables(reader: TableReader, settings: Settings) -> list[str]:
+    """The exact tables that the panels need. That of countries may be there still when they are no longer counted."""
+    has_countries = settings.geoip.database is not None and reader.has("batch", "country")
+    return [name for name in ("visitor", *PANEL_TABLES) if name != "country" or has_countries]
+
+
+def _lacking(reader: TableReader, tables: Sequence[str]) -> dict[str, set[date]]:
+    """Those of ``tables`` that do not have every day that ``daily`` has: an earlier release did not make them. With these days."""
+    every_day = reader.days("batch", "daily")
+    missing = {name: every_day - reader.days("batch", name) for name in tables}
+    return {name: days for name, days in missing.items() if days}
+
+
+def _panels(reader: TableReader, filters: Filters, tables: Sequence[str]) -> Panels:
+    names = [name for name, of in RANKINGS.items() if of.table in tables]
+    rankings = {name: ranking(reader, name, filters, TOP) for name in names}
+    return Panels(
+        rankings={name: found for name, found in rankings.items() if found is not None},
+        hours=hours(reader, filters),
+        sites=sites(reader, filters, TOP),
+        response_times=response_times(reader, filters, TOP),
+    )
+
+
+def _notes(reader: TableReader, filters: Filters, lacking: dict[str, set[date]]) -> list[str]:
+    """What the figures do not show, and why."""
+    notes = []
+    if filters.is_by_request and reader.has("streaming", "daily"):
+        notes.append("metrics/streaming knows neither sites nor humans and bots apart: it is left out")
+    if lacking:
+        most = max(len(days) for days in lacking.values())
+        notes.append(
+            f"metrics/batch has not counted {counted_text(most, 'day')} yet in {', '.join(lacking)}: count with: {REFRESH}"
+        )
+    return notes
 
 
 def _recounted(settings: Settings, ledger: Ledger) -> Identity:
@@ -64,7 +114,7 @@ def _recounted(settings: Settings, ledger: Ledger) -> Identity:
 def _counted(lake: Lake, ledger: Ledger) -> Identity:
     rows = {}
     for name in ("merged", "quarantine", "delta"):
-        with _reading(lake.tables[name]):
+        with explained(lake.tables[name]):
             facts = table_facts(lake.tables[name])
         rows[name] = facts.rows if facts else 0
     return identity(ledger.totals(), ledger.unbalanced_files(), rows)
@@ -74,11 +124,11 @@ def _staleness(lake: Lake, ledger: Ledger) -> str | None:
     """Whether ``delta/`` has changed since batch last wrote all three of its tables."""
     if not is_table(lake.delta):
         return None
-    advice = "bring them up to date with: python -m consumer batch"
+    advice = f"bring them up to date with: {REFRESH}"
     version = ledger.last_figure("batch", "delta_version")
     if version is None:
-        return "there are no batch figures yet: make them with: python -m consumer batch"
-    with _reading(lake.delta):
+        return f"there are no batch figures yet: make them with: {REFRESH}"
+    with explained(lake.delta):
         if ledger.last_figure("batch", "delta_id") != table_id(lake.delta):
             return f"delta/ was made anew since the batch figures: {advice}"
         days = changed_days(lake.delta, version)
@@ -86,36 +136,3 @@ def _staleness(lake: Lake, ledger: Ledger) -> str | None:
         return None
     what = "much" if days is None else counted_text(len(days), "day")
     return f"the batch figures are older than delta/, where {what} changed since: {advice}"
-
-
-def _daily(path: Path) -> dict[date, Figures]:
-    names = [field.name for field in fields(Figures)]
-    rows = _query(path, f"SELECT event_date, {', '.join(names)} FROM t")
-    return {day: Figures(*(value or 0 for value in figures)) for day, *figures in rows}
-
-
-def _top(path: Path, key: str) -> Top:
-    """The keys with the most requests over all days; of equals, the first by name."""
-    sums = ", ".join(f"sum({name}) AS {name}" for name in ("requests", "bot_requests", "bytes"))
-    over_all_days = f"SELECT {key}, {sums} FROM t GROUP BY {key}"
-
-    def ranked(requests: str) -> list[Ranked]:
-        order = f"WHERE {requests} > 0 ORDER BY {requests} DESC, {key} LIMIT {TOP}"
-        return [Ranked(*row) for row in _query(path, f"SELECT * FROM ({over_all_days}) {order}")]
-
-    return Top(humans=ranked("requests - bot_requests"), bots=ranked("bot_requests"))
-
-
-def _query(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    with _reading(path):
-        return query(path, sql)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except PipelineError:
-        raise
-    except Exception as error:  # delta-rs raises bare ones too
-        raise PipelineError(f"{path}: the table cannot be read: {first_line(error)}") from error

@@ -51,8 +51,7 @@ def stream(
         ledger = Ledger(settings.lake.ledger)
         ledger.record_progress(STREAM, {})  # its start: what the queries did before no longer counts as their progress
         watcher, wall_clock = ProgressWatcher(ledger), WallClock()
-        every = settings.stream.archive_trigger_seconds, settings.stream.metrics_trigger_seconds
-        queries = _started(spark, settings, *every)
+        queries = _started(spark, settings)
         log.info("archive and metrics are running; logs/ and metrics/streaming/ in %s", settings.lake.root)
         try:
             with alongside:
@@ -63,7 +62,7 @@ def stream(
                             "the clock was set back: starting the queries anew, which would else wait for its old time"
                         )
                         _drain_all(queries, settings)
-                        queries = _started(spark, settings, *every)
+                        queries = _started(spark, settings)
                     watcher.record(queries)
                     _raise_if_failed(queries, settings)
             log.info("stopping after the current batch")
@@ -81,7 +80,7 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
         ledger = Ledger(settings.lake.ledger)
         ledger.clear_progress(STREAM)  # this one ends by itself: nobody need see to it that it goes on
         watcher = ProgressWatcher(ledger)
-        queries = _started(spark, settings, 0, 0)
+        queries = _started(spark, settings, is_once=True)
         with ThreadPoolExecutor(1) as waiting:
             try:
                 done = waiting.submit(_process_all, queries)
@@ -170,21 +169,24 @@ def _log_batch(name: str, progress: dict[str, Any]) -> None:
         log.info("%s: batch %d, %d rows in %.1f s", name, progress["batchId"], progress["numInputRows"], seconds)
 
 
-def _started(
-    spark: SparkSession, settings: Settings, archive_seconds: float, metrics_seconds: float
-) -> list[StreamingQuery]:
-    """Both queries, each with its trigger's pace; neither if one does not start."""
-    archiving = _start_archive(spark, settings, archive_seconds)
+def _started(spark: SparkSession, settings: Settings, *, is_once: bool = False) -> list[StreamingQuery]:
+    """Both queries, neither if one does not start. Each with its trigger's pace, or without a pause between batches."""
+    pace = settings.stream
+    archiving = _start_archive(
+        spark, settings, 0 if is_once else pace.archive_trigger_seconds, 0 if is_once else pace.gather_seconds
+    )
     try:
-        return [archiving, _start_metrics(spark, settings, metrics_seconds)]
+        return [archiving, _start_metrics(spark, settings, 0 if is_once else pace.metrics_trigger_seconds)]
     except BaseException:
         archiving.stop()
         raise
 
 
-def _start_archive(spark: SparkSession, settings: Settings, every_seconds: float) -> StreamingQuery:
+def _start_archive(
+    spark: SparkSession, settings: Settings, every_seconds: float, gather_seconds: float
+) -> StreamingQuery:
     archive.recover_checkpoint(spark, settings.lake)
-    rows = archive.archived(archive.landed(spark, settings))
+    rows = archive.archived(archive.landed(spark, settings, gather_seconds))
     return archive.archive_query(rows, settings, every_seconds).start()
 
 

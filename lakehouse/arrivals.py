@@ -72,9 +72,10 @@ class Arrivals:
         """Replace the journal, durably."""
         write_durably(self.path, "".join(json.dumps(asdict(a)) + "\n" for a in arrivals))
 
-    def admit(self, landing: Path, *, max_files: int) -> list[Arrival]:
+    def admit(self, landing: Path, *, max_files: int, is_time: Callable[[], bool] = lambda: True) -> list[Arrival]:
         """Number up to ``max_files`` landed files not seen yet, in the order of their names; forget those long gone.
 
+        :param is_time: asked if there are any: whether to do so now.
         :return: the new arrivals, refused ones too.
         """
         committed = self.committed_seq()
@@ -84,13 +85,15 @@ class Arrivals:
         new: list[Arrival] = []
         seq = max((a.seq for a in known), default=committed)
         now = max(self.clock(), *(a.arrived_at for a in known), 0)
-        for path in waiting_files(landing):
+        unseen = [path for path in waiting_files(landing) if path.name not in names]
+        if unseen and not is_time():
+            return []
+        for path in unseen:
             if len(new) == max_files:
                 break
-            if path.name not in names:
-                arrival = self._arrival(seq + len(new) + 1, path, now)
-                if arrival is not None:
-                    new.append(arrival)
+            arrival = self._arrival(seq + len(new) + 1, path, now)
+            if arrival is not None:
+                new.append(arrival)
         if new:
             self.write([*kept, *new])
         return new

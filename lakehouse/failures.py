@@ -55,6 +55,8 @@ def explained(error: BaseException) -> PipelineError | None:
     origin = type(error).__module__.split(".")[0]
     if origin in ("pyspark", "py4j", "grpc") or isinstance(error, ConnectionError):
         return _explained_spark(error)
+    if type(error).__name__ == "CommitFailedError":
+        return _rival("delta-rs", "a commit failed")
     if origin in ("deltalake", "_internal") or (isinstance(error, OSError) and error.errno is None):
         return _by_text("delta-rs", _COLOUR.sub("", str(error)), _SYSTEM_ADVICE)
     return None
@@ -78,15 +80,19 @@ def _by_text(who: str, text: str, advices: Mapping[str, str]) -> PipelineError |
     return None
 
 
+def _rival(who: str, what: str) -> PipelineError:
+    return PipelineError(
+        f"{who}: {what}: the same table was written at the same time, as by the rest of a run that was killed;"
+        " nothing is lost or doubled, the next run goes on where it was"
+    )
+
+
 def _explained_spark(error: BaseException) -> PipelineError | None:
     text = str(error)
     if known := _by_text("Spark", text, _SPARK_ADVICE):
         return known
     if found := _RIVAL.search(text):
-        return PipelineError(
-            f"Spark: {found[0]}: the same table was written at the same time, as by the rest of a run that was killed;"
-            " nothing is lost or doubled, the next run goes on where it was"
-        )
+        return _rival("Spark", found[0])
     if _SERVER_GONE.search(text):
         return PipelineError(
             "the Spark that ran this job, the consumer's or spark.remote, has ended in the middle of the work; nothing is"

@@ -39,6 +39,12 @@ def hold(folder: Path, name: str, *, wait_seconds: float = 0) -> None:
         _held[folder / name] = _locked(folder, name, wait_seconds)
 
 
+def release(folder: Path, name: str) -> None:
+    """Give back what ``hold`` took; without it, nothing."""
+    if handle := _held.pop(folder / name, None):
+        handle.close()
+
+
 def _locked(folder: Path, name: str, wait_seconds: float) -> TextIO:
     """The lock's file, which holds it until it is closed."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from lakehouse.fixed_conf import FIXED_SQL, FIXED_STATIC, values
 from lakehouse.locks import hold
 from lakehouse.sail import is_sail, start_server
 from lakehouse.settings import Settings
-from lakehouse.shared import MAX_WORK_BYTES, attach
+from lakehouse.shared import MAX_WORK_BYTES, announce, attach
 from lakehouse.tables import SMALL_BYTES
 
 MIN_JAVA = 17
@@ -135,6 +135,7 @@ def spark_session(
         return _remote_session(address, conf, failure, "report it with these lines, or set spark.engine to spark")
     _require_java()
     _require_delta_jars()
+    announce(settings.lake, start_conf or {})
     # Spark's Python workers must be this interpreter: the one on PATH has none of the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     # A JVM opens no file whose name its locale cannot spell, and in the plain C locale that is any with an accent.

@@ -138,6 +138,7 @@ class Stream(Group):
 
     archive_trigger_seconds: Seconds = 0.5
     metrics_trigger_seconds: Seconds = 0.25
+    gather_seconds: Annotated[float, Field(ge=0)] = 8
     max_files_per_batch: Positive = 20
     watermark_seconds: Seconds = 3600
     sketch_lg_k: Annotated[int, Field(ge=4, le=21)] = 12
@@ -154,7 +155,7 @@ class Batch(Group):
         ".otf", ".png", ".svg", ".ttf", ".wasm", ".webm", ".webmanifest", ".webp", ".woff", ".woff2",
     )  # fmt: skip
     duration: str = "request_time"
-    recount_after_seconds: Annotated[float, Field(ge=0)] = 3600
+    recount_after_seconds: Annotated[float, Field(ge=0, le=315_360_000)] = 3600
 
 
 class Maintain(Group):

@@ -21,15 +21,17 @@ from urllib.parse import quote
 from pyspark.sql import SparkSession
 
 from lakehouse.durable import write_durably
-from lakehouse.errors import EngineError
+from lakehouse.errors import EngineError, LockedError
 from lakehouse.lake import Lake
-from lakehouse.locks import is_locked, lock
+from lakehouse.locks import hold, is_locked, lock, release
 from lakehouse.tables import latest_version
 
 MAX_WORK_BYTES = 16 * 1024 * 1024
 ANSWER_SECONDS = 3
 GUEST = "shared-spark"  # the lock of the job that is in it; they take turns
 GUEST_SECONDS = 20
+OPENING = "shared-spark-opening"  # the lock of the consumer, from the start of its JVM until jobs are let in
+OPENING_SECONDS = 60
 POLL_SECONDS = 0.2
 RETRIES = 2
 SERVICE = "org.apache.spark.sql.connect.service.SparkConnectService$"
@@ -88,6 +90,13 @@ def sharing_conf(host: str, conf: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def announce(lake: Lake, start_conf: Mapping[str, str]) -> None:
+    """Let jobs wait for a Spark that starts with ``start_conf``, if it is to be shared: until it is, or its process ends."""
+    if PLUGIN in start_conf.get("spark.plugins", ""):
+        with suppress(LockedError):  # two consumers that start: one of them will go
+            hold(lake.locks, OPENING)
+
+
 def _require_own(host: str) -> None:
     try:
         with socket.create_server((host, 0)):
@@ -114,6 +123,7 @@ def shared(spark: SparkSession, lake: Lake, host: str, token: str, conf: dict[st
     for note in (lake.shared_spark, lake.shared_versions):
         note.unlink(missing_ok=True)
     write_durably(lake.shared_spark, json.dumps(asdict(door)), mode=0o600)
+    release(lake.locks, OPENING)
     try:
         yield
     finally:
@@ -130,7 +140,11 @@ def _see_off_guest(lake: Lake) -> None:
 
 
 def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
-    """A session in the shared Spark; ``None`` if there is none, or one that was started with other settings than ``conf``."""
+    """A session in the shared Spark; ``None`` if there is none, or one that was started with other settings than ``conf``.
+
+    Where a consumer is starting its Spark, this waits for it: a second JVM that starts beside it makes both slower.
+    """
+    _await_opening(lake)
     if not lake.shared_spark.exists():
         return None
     try:
@@ -153,6 +167,14 @@ def attach(lake: Lake, conf: dict[str, str]) -> SparkSession | None:
             )  # fmt: skip
             return None
         return _entered(door, lake, guest.pop_all())
+
+
+def _await_opening(lake: Lake) -> None:
+    deadline = time.monotonic() + OPENING_SECONDS
+    if is_locked(lake.locks, OPENING):
+        log.info("waiting up to %d s for the consumer's Spark, which is starting", OPENING_SECONDS)
+    while is_locked(lake.locks, OPENING) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _entered(door: Door, lake: Lake, guest: ExitStack) -> SparkSession:

@@ -1,9 +1,8 @@
 """Delta tables from the outside: made, described and read from their logs without a JVM (delta-rs)."""
 
-import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -181,6 +180,23 @@ def table_facts(path: Path) -> TableFacts | None:
     )
 
 
+@dataclass(frozen=True)
+class TableState:
+    """Which table it is (``table_id``), its last version, and its columns."""
+
+    id: str
+    version: int
+    columns: frozenset[str]
+
+
+def table_state(path: Path) -> TableState:
+    """What the log of the table at ``path`` says of it, read once."""
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(path))
+    return TableState(str(table.metadata().id), table.version(), frozenset(f.name for f in table.schema().fields))
+
+
 def table_id(path: Path) -> str:
     """The table's own identifier: another one means that the table was made anew."""
     from deltalake import DeltaTable
@@ -193,30 +209,6 @@ def latest_version(path: Path) -> int:
     log = path / "_delta_log"
     names = os.listdir(log) if log.is_dir() else []  # noqa: PTH208
     return max((int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()), default=-1)
-
-
-def changed_days(path: Path, since_version: int) -> set[date] | None:
-    """The ``event_date`` partitions whose rows changed in commits after ``since_version``.
-
-    :return: the days; ``None`` when the log does not reach back that far (all days must be taken as changed).
-    """
-    days: set[date] = set()
-    for version in range(since_version + 1, latest_version(path) + 1):
-        commit = path / "_delta_log" / f"{version:020}.json"
-        if not commit.exists():
-            return None
-        for action in _data_changes(commit):
-            days.add(date.fromisoformat(action["partitionValues"]["event_date"]))
-    return days
-
-
-def _data_changes(commit: Path) -> Iterator[dict[str, Any]]:
-    with commit.open(encoding="utf-8") as lines:
-        for line in lines:
-            action = json.loads(line)
-            change = action.get("add") or action.get("remove")
-            if change and change["dataChange"]:
-                yield change
 
 
 def table_name(path: Path) -> str | None:
@@ -237,18 +229,20 @@ def transaction_version(path: Path, application_id: str) -> int:
     return -1 if version is None else version
 
 
-def replace_days(path: Path, rows: Any, days: Iterable[date], *, application_id: str, version: int) -> None:
-    """Replace the rows of ``days`` in the table at ``path``, in one commit with a Delta transaction id. Without Spark.
+def replace_days(table: "DeltaTable", rows: Any, days: Iterable[date], *, application_id: str, version: int) -> None:
+    """Replace the rows of ``days`` in a table, in one commit with a Delta transaction id. Without Spark.
 
+    :param table: as it was read for that; it is brought up to the commit.
     :param rows: what Arrow can stream, in the table's columns, of these days alone; days without rows vanish.
     :param application_id: of the transaction: ``transaction_version`` tells the last ``version`` that it committed.
-    :raises CommitFailedError: another process has changed the table meanwhile. Nothing is done.
+    :raises CommitFailedError: another process has changed the table since it was opened. Nothing is done.
     """
-    from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+    from deltalake import CommitProperties, Transaction, write_deltalake
 
     transaction = CommitProperties(app_transactions=[Transaction(application_id, version)])
     condition = f"event_date IN ({', '.join(repr(day.isoformat()) for day in sorted(days))})"
-    write_deltalake(DeltaTable(str(path)), rows, mode="overwrite", predicate=condition, commit_properties=transaction)
+    write_deltalake(table, rows, mode="overwrite", predicate=condition, commit_properties=transaction)
+    table.update_incremental()
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:

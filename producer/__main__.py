@@ -134,22 +134,25 @@ def ingest(
         landing = overridden(settings.landing, format=file_format)
         reading = overridden(settings.ingest, site=site, log_format=log_format)
         stop = stop_on_signals()
+        from producer.limits import memory_limit, parsing_threads, usable_cores
         from producer.memory import keep_freed_memory
 
         keep_freed_memory()
+        threads = parsing_threads(usable_cores(), memory_limit())
+        log.debug("parsing in %d threads", threads)
         if follow:
-            has_failed = _follow(paths, settings, landing, reading, stop)
+            has_failed = _follow(paths, settings, landing, reading, stop, threads)
         else:
-            has_failed = _ingest(paths, reading, _lander(settings, landing), stop)
+            has_failed = _ingest(paths, reading, _lander(settings, landing), stop, threads)
     if has_failed:
         raise typer.Exit(1)
 
 
-def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event) -> bool:
+def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event, threads: int) -> bool:
     from producer.ingest import Ingestion
 
     begun = time.monotonic()
-    summary = Ingestion(reading, lander, stop).run(paths)
+    summary = Ingestion(reading, lander, stop, threads=threads).run(paths)
     log.info(
         "ingested %d files, %d of them not to their end: %s lines, %s of them unparsed; landed %s rows in %.1f s%s",
         summary.files, summary.failed, f"{summary.lines:,}", f"{summary.unparsed:,}", f"{lander.rows:,}",
@@ -158,7 +161,9 @@ def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event) 
     return summary.failed > 0
 
 
-def _follow(paths: list[str], settings: "Settings", landing: "Landing", reading: "Ingest", stop: Event) -> bool:
+def _follow(
+    paths: list[str], settings: "Settings", landing: "Landing", reading: "Ingest", stop: Event, threads: int
+) -> bool:
     from lakehouse.locks import lock
     from lakehouse.producers import FOLLOW
     from producer.follow import POSITIONS, Follower
@@ -168,7 +173,7 @@ def _follow(paths: list[str], settings: "Settings", landing: "Landing", reading:
     lander = _lander(settings, landing, recorder)
     positions = settings.lake.checkpoint("follow") / POSITIONS
     with lock(settings.lake.locks, FOLLOW), recorder:
-        follower = Follower(paths, reading, lander, positions, stop, on_polled=recorder.progress)
+        follower = Follower(paths, reading, lander, positions, stop, threads=threads, on_polled=recorder.progress)
         log.info("following %s", ", ".join(paths))
         follower.run()
     log.info(

@@ -34,7 +34,6 @@ from lakehouse.settings import Ingest
 from producer.blocks import Block, BlockReader, GzipFile, PlainFile, open_file
 from producer.ingest import (
     STANDARD_INPUT,
-    THREADS,
     Quiet,
     files_named,
     in_time_order,
@@ -92,6 +91,7 @@ class Follower:
     :param paths: logs, folders or globs of logs; a log need not exist yet.
     :param settings: the group ``ingest``.
     :param positions: the file that places are kept in.
+    :param threads: that parse.
     :param on_polled: called after each poll with how many files and rows have been landed so far, and how many logs could
         not be read.
     :param wall_clock: seconds since the epoch, to compare with modification times.
@@ -99,7 +99,7 @@ class Follower:
     """
 
     def __init__(
-        self, paths: Sequence[str], settings: Ingest, lander: Lander, positions: Path, stop: Event, *,
+        self, paths: Sequence[str], settings: Ingest, lander: Lander, positions: Path, stop: Event, *, threads: int = 2,
         on_polled: Callable[[int, int, int], None] | None = None,
         now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -109,7 +109,7 @@ class Follower:
         for path in paths:
             _check_followable(path)
         self._paths = paths
-        self._settings, self._lander, self._stop = settings, lander, stop
+        self._settings, self._lander, self._stop, self._threads = settings, lander, stop, threads
         self._on_polled = on_polled
         self._now, self._clock, self._wall_clock = now, clock, wall_clock
         self._places = Places(positions)
@@ -138,7 +138,7 @@ class Follower:
 
         :raises PipelineError: batches or places cannot be written.
         """
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             while not self._stop.is_set():
                 self.poll(pool)
                 if self._on_polled is not None:
@@ -618,7 +618,7 @@ class Follower:
             while not self._stop.is_set() and (block := reader.next()) is not None:
                 yield partial(_with_block, block, parser.task(block, self._now()))
 
-        for result in results_in_order(pool, tasks()):
+        for result in results_in_order(pool, tasks(), self._threads):
             if result is not None:
                 yield result
 

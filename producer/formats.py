@@ -54,7 +54,7 @@ _USUAL_REQUEST = (
 _REQUEST = rf"(?s)^(?P<method>{_TOKEN}) (?P<target>.*?)(?: (?P<protocol>HTTP/[0-9.]+))?$"
 
 
-class _Grammar(NamedTuple):
+class Grammar(NamedTuple):
     """Two regular expressions for one format.
 
     ``usual`` takes the request apart in the same pass and misses odd ones; what it misses, ``any`` reads again.
@@ -64,8 +64,8 @@ class _Grammar(NamedTuple):
     any: str
 
 
-_COMBINED = _Grammar(f'^{_FRONT}"{_USUAL_REQUEST}"{_BACK}', f'(?s)^{_FRONT}"{_ANY_REQUEST}"{_BACK}')
-_WITH_VHOST = _Grammar(
+COMBINED = Grammar(f'^{_FRONT}"{_USUAL_REQUEST}"{_BACK}', f'(?s)^{_FRONT}"{_ANY_REQUEST}"{_BACK}')
+_WITH_VHOST = Grammar(
     f'^{_VHOST}{_FRONT}"{_USUAL_REQUEST}"{_BACK}', f'(?s)^(?:{_VHOST})?{_FRONT}"{_ANY_REQUEST}"{_BACK}'
 )
 
@@ -79,7 +79,7 @@ def parse(lines: pl.Series, parser: Parser) -> pl.DataFrame:
     lines = lines.rename("line")
     if parser == "json":
         return _landed(_json_fields(lines))
-    return _landed(_text_fields(lines, _WITH_VHOST if parser == "vhost" else _COMBINED))
+    return _landed(_text_fields(lines, _WITH_VHOST if parser == "vhost" else COMBINED))
 
 
 def detect(lines: pl.Series) -> Parser | None:
@@ -115,7 +115,7 @@ def _landed(fields: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _text_fields(lines: pl.Series, grammar: _Grammar) -> pl.DataFrame:
+def _text_fields(lines: pl.Series, grammar: Grammar) -> pl.DataFrame:
     texts = _extracted(lines, grammar.usual)
     if texts["time"].null_count():
         texts = texts.with_row_index("row")

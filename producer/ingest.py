@@ -1,8 +1,8 @@
 """``producer ingest``: real logs, from their beginning to their end, into landed rows (I/O).
 
 Files are read one after another, in the order of the first time that can be read in each (of its modification, where
-there is none), with standard input and pipes last. Two threads parse blocks of a file side by side; rows are landed in
-the file's order.
+there is none), with standard input and pipes last. Threads, as many as there are cores to use, parse blocks of a file side
+by side; rows are landed in the file's order.
 """
 
 import glob
@@ -31,7 +31,6 @@ from producer.rows import LineParser, Reading, line_texts
 log = logging.getLogger("producer.ingest")
 
 STANDARD_INPUT = "-"
-THREADS = 2
 SNIFFED_BYTES = 1 << 14
 LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -123,16 +122,17 @@ class Ingestion:
     """One run over logs. Ends early, with what was read landed, when ``stop`` is set.
 
     :param settings: the group ``ingest``.
+    :param threads: that parse.
     :param wall_clock: seconds since the epoch, to compare with modification times.
     """
 
     def __init__(
-        self, settings: Ingest, lander: Lander, stop: Event, *,
+        self, settings: Ingest, lander: Lander, stop: Event, *, threads: int = 2,
         now: Callable[[], datetime] = utc_now, clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.summary = Summary()
-        self._settings, self._lander, self._stop = settings, lander, stop
+        self._settings, self._lander, self._stop, self._threads = settings, lander, stop, threads
         self._now, self._clock, self._wall_clock = now, clock, wall_clock
 
     def run(self, paths: Sequence[str]) -> Summary:
@@ -142,7 +142,7 @@ class Ingestion:
         :raises PipelineError: batches cannot be published.
         """
         files = chosen_files(paths)
-        with ThreadPoolExecutor(THREADS) as pool, Progress(_total_bytes(files)) as progress:
+        with ThreadPoolExecutor(self._threads) as pool, Progress(_total_bytes(files)) as progress:
             for path in files:
                 if self._stop.is_set():
                     break
@@ -165,7 +165,7 @@ class Ingestion:
         try:
             blocks = self._blocks(opened, reader)
             tasks = (None if block is None else parser.task(block, self._now()) for block in blocks)
-            for rows in results_in_order(pool, tasks):
+            for rows in results_in_order(pool, tasks, self._threads):
                 position = opened.raw_position()
                 progress.advance(position - read_bytes, 0 if rows is None else rows.height)
                 read_bytes = position
@@ -258,10 +258,14 @@ def reading_of(source: str, settings: Ingest) -> Reading:
 Result = TypeVar("Result")
 
 
-def results_in_order(pool: Executor, tasks: Iterable[Callable[[], Result] | None]) -> Iterator[Result | None]:
+def results_in_order(
+    pool: Executor, tasks: Iterable[Callable[[], Result] | None], threads: int
+) -> Iterator[Result | None]:
     """The tasks' results in their order, a few being worked on. ``None`` comes after all results before it.
 
     What the tasks' source raises comes after all results before it, too.
+
+    :param threads: of the pool. One task more than these is given to it ahead, so that none of them waits for its next.
     """
     working: deque[Future[Result]] = deque()
     failure: OSError | None = None
@@ -269,7 +273,7 @@ def results_in_order(pool: Executor, tasks: Iterable[Callable[[], Result] | None
         for task in tasks:
             if task is not None:
                 working.append(pool.submit(task))
-            while len(working) > (THREADS if task is not None else 0):
+            while len(working) > (threads if task is not None else 0):
                 yield working.popleft().result()
             if task is None:
                 yield None

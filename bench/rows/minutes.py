@@ -38,13 +38,13 @@ def running_minutes(
     bench: Bench,
     history: BenchLake,
     measured: Job,
-    *others: Job,
+    *,
     wrong: Callable[[BenchLake, int], str | None],
     is_late: bool = False,
 ) -> list[Run]:
     """Runs of a job in the minutes of one running consumer, after as many as it takes to be warm.
 
-    Each minute's rows land, are streamed, and then the jobs run one after the other, ``measured`` the last.
+    Each minute's rows land, are streamed, and then the job runs.
 
     :param history: a lake, which is copied.
     :param wrong: why the lake is not as it must be with so many new rows; ``None`` if it is.
@@ -58,8 +58,6 @@ def running_minutes(
                 landed = land_minute(lake, number=number, is_late=is_late)
                 new += landed.new
                 _wait_until_streamed(lake, consumer, new + landed.old)
-                for job in others:
-                    job(lake)
                 run = _measured(lake, consumer, measured)
                 if number >= warm:
                     runs.append(Run(*run, void=wrong(lake, new)))

@@ -25,8 +25,11 @@ QUERY = "archive"
 log = logging.getLogger("consumer.archive")
 
 
-def landed(spark: SparkSession, settings: Settings) -> DataFrame:
-    """The landed rows as a stream, in the source's columns."""
+def landed(spark: SparkSession, settings: Settings, gather_seconds: float = 0) -> DataFrame:
+    """The landed rows as a stream, in the source's columns.
+
+    :param gather_seconds: how long files wait for others while few rows come (``pace.Pace``).
+    """
     lake = settings.lake
     lake.landing.mkdir(parents=True, exist_ok=True)
     spark.dataSource.register(LandedSource)
@@ -34,6 +37,7 @@ def landed(spark: SparkSession, settings: Settings) -> DataFrame:
         "path": lake.landing,
         "checkpoint": lake.checkpoint(QUERY),
         "max_files": settings.stream.max_files_per_batch,
+        "gather_seconds": gather_seconds,
     }
     return spark.readStream.format("landed").options(**{k: str(v) for k, v in options.items()}).load()
 

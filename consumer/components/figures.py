@@ -1,12 +1,13 @@
-"""Figures of days, agents and IPs: what a report is made of, and how they are compared and added. Plain values."""
+"""What a report is made of: figures of days, agents, IPs and values; how they are compared and added. Plain values."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import date
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from consumer.components.filters import EVERYTHING, Filters
 from consumer.components.identity import Identity
 
 
@@ -39,12 +40,15 @@ class Day:
 
 @dataclass(frozen=True)
 class Ranked:
-    """An agent or an IP over all days; ``key`` is ``None`` where none was sent. ``bytes`` are of all its requests."""
+    """An agent or an IP over all days; ``key`` is ``None`` where none was sent.
+
+    ``bytes`` are those of the kind that it is listed for, humans or bots; ``None`` where the tables do not tell them apart.
+    """
 
     key: str | None
     requests: int
     bot_requests: int
-    bytes: int
+    bytes: int | None
 
     @property
     def human_requests(self) -> int:
@@ -61,11 +65,81 @@ class Top:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A path, a referer, a browser and so on; ``keys`` has one part for each column of its ranking."""
+
+    keys: tuple[str | None, ...]
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The values with the most requests; of equals, the first by name.
+
+    :param columns: what the keys of each value are.
+    :param requests: of all values.
+    :param other_requests: those of them whose values are not known: on their day and site others came first.
+    """
+
+    columns: tuple[str, ...]
+    values: Sequence[Value]
+    requests: int
+    other_requests: int = 0
+
+
+@dataclass(frozen=True)
+class HourFigures:
+    """An hour's figures: ``hour`` is a time in UTC, or 0 to 23 for that hour of all days."""
+
+    hour: datetime | int
+    requests: int
+    bytes: int
+    client_errors: int
+    server_errors: int
+
+
+@dataclass(frozen=True)
+class SiteFigures:
+    """A site's figures over all days; ``site`` is ``None`` for requests without one."""
+
+    site: str | None
+    requests: int
+    visitors: int
+    bytes: int
+    client_errors: int
+    server_errors: int
+
+
+@dataclass(frozen=True)
+class ResponseTimes:
+    """How long requests took: those of a site, or of all (``is_all_sites``). In the unit that the log has, mostly seconds."""
+
+    site: str | None
+    is_all_sites: bool
+    requests: int
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What the exact tables answer besides days, agents and IPs. A ranking whose table is not there is missing."""
+
+    rankings: Mapping[str, Ranking] = field(default_factory=dict)
+    hours: Sequence[HourFigures] = ()
+    sites: Sequence[SiteFigures] = ()
+    response_times: Sequence[ResponseTimes] = ()
+
+
+@dataclass(frozen=True)
 class Report:
-    """Everything in the lake in figures.
+    """Everything in the lake in figures, or what ``filters`` leave of it; ``reasons`` and ``identity`` are the whole lake's.
 
     ``totals`` are over all days, by mode. ``top_mode`` says whose figures ``agents`` and ``ips`` are. ``waiting``
-    landed files are not merged yet, and no part of the identity. ``stale`` is a sentence if batch lacks what is merged.
+    landed files are not merged yet, and no part of the identity. ``stale`` is a sentence if batch lacks what is merged;
+    ``notes`` are sentences about figures that cannot be shown, or lack something.
     """
 
     data_lake: Path
@@ -79,6 +153,9 @@ class Report:
     waiting: int
     stale: str | None
     visitor_error: float
+    filters: Filters = EVERYTHING
+    panels: Panels = field(default_factory=Panels)
+    notes: Sequence[str] = ()
 
     @property
     def has_data(self) -> bool:
@@ -96,9 +173,9 @@ def minus(some: Figures | None, others: Figures | None) -> Figures | None:
     if some is None or others is None:
         return None
     differences: dict[str, Any] = {}
-    for field in fields(Figures):
-        one, other = getattr(some, field.name), getattr(others, field.name)
-        differences[field.name] = None if one is None or other is None else one - other
+    for name in (figure.name for figure in fields(Figures)):
+        one, other = getattr(some, name), getattr(others, name)
+        differences[name] = None if one is None or other is None else one - other
     return Figures(**differences)
 
 
@@ -111,5 +188,5 @@ def total(figures: Iterable[Figures]) -> Figures | None:
         sums.update({name: value for name, value in asdict(day).items() if name != "ips"})
     if not has_days:
         return None
-    added: dict[str, Any] = {field.name: sums[field.name] for field in fields(Figures)}
+    added: dict[str, Any] = {figure.name: sums[figure.name] for figure in fields(Figures)}
     return Figures(**added | {"ips": None})

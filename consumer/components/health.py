@@ -75,7 +75,8 @@ class Status:
     ``free_bytes`` are those of the lake's disk. ``producers`` are those that ever ran. ``waiting`` has all landed files,
     ``unmerged`` and ``unarchived`` those that wait for the cleaner and for the archive query, ``left_alone`` counts what
     lies there and can be no landed file. ``first_landed_at`` is the first arrival that is still known of.
-    ``lost_rows`` are those that the ledger knows as merged and ``merged/`` does not have.
+    ``lost_rows`` are those that the ledger knows as merged and ``merged/`` does not have. ``differing_days`` are those whose
+    exact figures differed from a full count (``batch_record.BatchRecord.differences``).
     ``stream_started_at`` is ``None`` where no stream runs that is to go on. ``late`` has a sentence for each thing that
     is late by the settings' limits.
     """
@@ -91,6 +92,7 @@ class Status:
     first_landed_at: datetime | None = None
     tables: Mapping[str, TableStatus] = field(default_factory=dict)
     lost_rows: int = 0
+    differing_days: Mapping[str, Any] = field(default_factory=dict)
     jobs: Mapping[str, JobStatus] = field(default_factory=dict)
     stream_started_at: datetime | None = None
     queries: Mapping[str, QueryStatus] = field(default_factory=dict)
@@ -127,6 +129,12 @@ def lateness(seen: Status, limits: Limits) -> list[str]:
     if seen.lost_rows:
         lost = counted_text(seen.lost_rows, "row")
         late.append(f"merged: {lost} fewer than were merged; see what to do by: python -m consumer report")
+    for day, found in seen.differing_days.items():
+        rows = ", ".join(f"{counted_text(number, 'row')} of {name}" for name, number in found["rows"].items())
+        late.append(
+            f"metrics/batch: what was added up for {day} differed from a full count, which has replaced it ({rows}): that is a"
+            f" fault of this program, report it; see that all is well now with: python -m consumer batch --recount {day}"
+        )
     for name, job in seen.jobs.items():
         late += _late_job(name, job, seen, limits)
     oldest = seen.unmerged.oldest_seconds

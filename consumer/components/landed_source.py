@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
+from consumer.components.pace import Pace
 from lakehouse.arrivals import Arrival, Arrivals
 from lakehouse.landed import BATCH_ROWS, JSON_ENCODING, JSON_SUFFIXES
 from lakehouse.logs import printable
@@ -46,6 +47,7 @@ class LandedStreamReader(DataSourceStreamReader):
         self.landing = Path(options["path"])
         self.arrivals = Arrivals(Path(options["checkpoint"]))
         self.max_files = int(options["max_files"])
+        self.pace = Pace(float(options.get("gather_seconds", 0)))
 
     def initialOffset(self) -> dict[str, int]:
         """Before the first arrival."""
@@ -53,7 +55,11 @@ class LandedStreamReader(DataSourceStreamReader):
 
     def latestOffset(self) -> dict[str, int]:  # type: ignore[override]
         """The last arrival, after numbering what has landed since."""
-        new = self.arrivals.admit(self.landing, max_files=self.max_files)
+        new = self.arrivals.admit(
+            self.landing, max_files=self.max_files, is_time=lambda: self.pace.is_time(time.monotonic())
+        )
+        if new:
+            self.pace.took(sum(arrival.rows for arrival in new), time.monotonic())
         for arrival in new:
             if arrival.refused:
                 _say(f"{arrival.name} is refused, the cleaner quarantines it: {arrival.refused}")
@@ -85,7 +91,7 @@ class LandedStreamReader(DataSourceStreamReader):
 
 
 class LandedSource(DataSource):
-    """``spark.readStream.format("landed")``. Options: ``path``, ``checkpoint``, ``max_files``."""
+    """``spark.readStream.format("landed")``. Options: ``path``, ``checkpoint``, ``max_files``, ``gather_seconds``."""
 
     @classmethod
     def name(cls) -> str:

@@ -17,7 +17,7 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 from consumer.components.aggregate import sketched
 from consumer.components.archive_source import ArchiveSource
 from consumer.components.deduplicate import deduplicated
-from consumer.components.upsert import add_figures, create_metrics_tables
+from consumer.components.upsert import MOST_IN_MEMORY, add_figures, create_metrics_tables
 from consumer.components.visitors import visitors, with_bot_requests
 from lakehouse.checkpoint import Checkpoint
 from lakehouse.durable import write_durably
@@ -79,16 +79,17 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
         nonlocal tidied_at
         found = visitors(unique).persist()
         try:
-            kinds = found.select("event_date", "agent").distinct().collect()
+            kinds = found.groupBy("event_date", "agent").count().collect()
             if not kinds:
                 return
             days = {kind.event_date for kind in kinds}
+            is_large = sum(kind["count"] for kind in kinds) > MOST_IN_MEMORY
             rows = with_bot_requests(found, {kind.agent for kind in kinds})
 
             def write(grain: str) -> None:
                 add_figures(
                     sketched(rows, grain, lg_k), lake.metrics("streaming", grain), grain, days,
-                    application_id=application_id, batch_id=batch_id,
+                    application_id=application_id, batch_id=batch_id, is_large=is_large,
                 )  # fmt: skip
 
             with ThreadPoolExecutor(len(GRAINS)) as pool:

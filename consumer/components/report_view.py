@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consumer.components.figures import Day, Figures, Report, Top, minus
+from consumer.components.filters import Filters
 from consumer.components.identity import Identity
+from consumer.components.panel_view import panel_tables, panels_json
 from lakehouse.lake import Lake
 from lakehouse.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
 
@@ -22,7 +24,7 @@ NO_KEY = {"agent": "(none sent)", "ip": "(none)"}
 
 
 def as_json(seen: Report) -> dict[str, Any]:
-    """The report in plain values that JSON can hold: all days, dates in ISO 8601."""
+    """The report in plain values that JSON can hold: all days, dates and times in ISO 8601."""
     return {
         "data_lake": str(seen.data_lake),
         "days": [_day_json(day) for day in seen.days],
@@ -35,7 +37,16 @@ def as_json(seen: Report) -> dict[str, Any]:
         "waiting_files": seen.waiting,
         "stale": seen.stale,
         "exit_code": seen.exit_code,
+        "filters": _filters_json(seen.filters),
+        "panels": panels_json(seen.panels),
+        "notes": list(seen.notes),
     }
+
+
+def _filters_json(filters: Filters) -> dict[str, Any]:
+    first, last = (day and day.isoformat() for day in (filters.first, filters.last))
+    kind = {None: None, True: "bots", False: "humans"}[filters.is_bot]
+    return {"site": filters.site, "from": first, "to": last, "kind": kind}
 
 
 def _day_json(day: Day) -> dict[str, Any]:
@@ -64,9 +75,12 @@ def render(seen: Report) -> "RenderableType":
         parts: list[RenderableType] = [safe(f"nothing has {what} yet in {seen.data_lake}")]
     else:
         parts = [
+            *_filter_lines(seen),
             *_days_tables(seen),
             *_top_tables(seen, "agent"),
             *_top_tables(seen, "ip"),
+            *panel_tables(seen.panels, seen.filters),
+            *(safe(note, "yellow") for note in seen.notes),
             *_reasons_tables(seen),
             _identity_lines(seen),
         ]
@@ -79,21 +93,33 @@ def render(seen: Report) -> "RenderableType":
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
 
 
+def _filter_lines(seen: Report) -> "list[RenderableType]":
+    """What the figures are of, where not of everything."""
+    text = seen.filters.text
+    return (
+        [safe(f"Requests: {text}. What landed and what was quarantined is counted for the whole lake.", "bold")]
+        if text
+        else []
+    )
+
+
 def _days_tables(seen: Report) -> "list[RenderableType]":
     """Every day's figures; where both count, streaming beside batch and their difference."""
     from rich.console import Group
 
     modes = [mode for mode in MODES if seen.totals[mode]]
+    if not modes and seen.filters.text:
+        return [safe("no figures of such requests")]
     if not modes:
         return [safe("no metrics yet: make them with: python -m consumer batch, or: python -m consumer stream")]
-    notes = [f"bots made {_share(seen.totals[modes[0]])} of the requests"]
+    notes = [f"bots made {_share(seen.totals[modes[0]])} of the requests"] if seen.filters.is_bot is None else []
     if len(seen.days) > SHOWN_DAYS:
         notes.append(f"{count_text(len(seen.days) - SHOWN_DAYS)} earlier days are in: python -m consumer report --json")
     if "streaming" in modes:
         error = f"{100 * seen.visitor_error:.1f} %"
         notes.append(f"streaming estimates visitors and IPs (standard error {error}), and counts a late replay again")
     table = Fitting(_days_table(seen, modes, count_text), _days_table(seen, modes, short_count_text))
-    return [table, Group(*(safe(note, "dim") for note in notes))]
+    return [table, Group(*(safe(note, "dim") for note in notes))] if notes else [table]
 
 
 def _days_table(seen: Report, modes: Sequence[str], as_text: Callable[[int], str]) -> "Table":
@@ -147,7 +173,7 @@ def _share(sums: Figures | None) -> str:
 
 
 def _top_tables(seen: Report, key: str) -> "list[RenderableType]":
-    """Humans and bots apart: requests of the kind, their share of all of the kind, and the key's bytes."""
+    """Humans and bots apart: requests and bytes of the kind, and the share of all requests of the kind."""
     sums = seen.totals[seen.top_mode]
     if sums is None:
         return []
@@ -160,7 +186,8 @@ def _top_tables(seen: Report, key: str) -> "list[RenderableType]":
     for kind, (all_requests, ranked) in kinds.items():
         if not ranked:
             continue
-        table = new_table(f"{what} of {kind}, by requests over all days ({seen.top_mode})")
+        which = "these" if seen.filters.has_range else "all"
+        table = new_table(f"{what} of {kind}, by requests over {which} days ({seen.top_mode})")
         table.expand = True
         table.add_column(key, ratio=1, no_wrap=True, overflow="ellipsis")
         for name in ("requests", "share", "bytes"):
@@ -168,7 +195,8 @@ def _top_tables(seen: Report, key: str) -> "list[RenderableType]":
         for row, requests in ranked.items():
             name = NO_KEY[key] if row.key is None else row.key
             share = f"{100 * requests / max(all_requests, requests):.1f} %"
-            table.add_row(safe(name), count_text(requests), share, bytes_text(row.bytes))
+            size = "-" if row.bytes is None else bytes_text(row.bytes)
+            table.add_row(safe(name), count_text(requests), share, size)
         tables.append(table)
     return tables
 

@@ -1,18 +1,33 @@
-"""Additive writes into the streaming metrics tables, once for each batch. I/O."""
+"""Additive writes into the streaming metrics tables, once for each batch, without a Spark plan. I/O."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import duckdb
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from consumer.components.aggregate import SUMS, sketches
+from consumer.components.duck import connected, files_table, stored_days
+from consumer.components.visitor_sketches import estimate, united
 from lakehouse.lake import GRAINS, Lake
-from lakehouse.metric_columns import METRIC_KEYS
+from lakehouse.metric_columns import METRIC_KEYS, SHARED_TABLES
 from lakehouse.schema import METRICS
-from lakehouse.sql import day_condition, table
-from lakehouse.tables import FIGURES_HOURS, create_table
+from lakehouse.tables import ATTEMPTS, FIGURES_HOURS, create_table, replace_days
+
+# Rows of a batch's roll-up that come to this process by memory; more of them go by a file.
+MOST_IN_MEMORY = 200_000
+# What adding up may take; beyond it goes to temporary files.
+MEMORY = "256MB"
+NEW = "new_figures"
+
+log = logging.getLogger("consumer.metrics")
 
 
 def streaming_schema(grain: str) -> T.StructType:
@@ -30,8 +45,8 @@ def create_metrics_tables(lake: Lake, application_id: str, *, is_reset: bool = F
         create_table(
             lake.metrics("streaming", grain),
             streaming_schema(grain),
-            partition_by=() if grain == "daily" else ("event_date",),
-            description=f"one row per {' and '.join(METRIC_KEYS[grain])}: running figures, distinct counts from sketches",
+            partition_by=SHARED_TABLES[grain].partition_by,
+            description=f"{SHARED_TABLES[grain].grain}: running figures, distinct counts from sketches",
             name=application_id,
             kept_hours=FIGURES_HOURS,
             is_replaced=is_reset,
@@ -39,51 +54,94 @@ def create_metrics_tables(lake: Lake, application_id: str, *, is_reset: bool = F
 
 
 def add_figures(
-    figures: DataFrame, path: Path, grain: str, days: Iterable[date], *, application_id: str, batch_id: int
+    figures: DataFrame,
+    path: Path,
+    grain: str,
+    days: Collection[date],
+    *,
+    application_id: str,
+    batch_id: int,
+    is_large: bool = False,
 ) -> None:
     """Add a batch's figures to a streaming metrics table: one commit, which carries Delta's transaction id.
 
-    Applied again, the same batch changes nothing. The id is set on the session of ``figures``: one set on the query's outer
-    session is not recorded by a MERGE inside ``foreachBatch``.
+    Applied again, the same batch changes nothing.
 
     :param figures: as ``aggregate.sketched`` makes them.
     :param days: the event dates in ``figures``; only their files are read.
+    :param is_large: there may be more rows than this process should hold at once.
+    :raises CommitFailedError: others changed the table, time after time.
     """
-    session = figures.sparkSession
-    session.conf.set("spark.databricks.delta.write.txnAppId", application_id)
-    session.conf.set("spark.databricks.delta.write.txnVersion", str(batch_id))
-    view = f"figures_{grain}"
-    figures.createOrReplaceTempView(view)
-    session.sql(
-        f"""
-        MERGE INTO {table(path)} AS t USING {view} AS s
-        ON {" AND ".join(f"t.{key} <=> s.{key}" for key in METRIC_KEYS[grain])} AND {day_condition("t.event_date", days)}
-        WHEN MATCHED THEN UPDATE SET {_assignments(grain)}
-        WHEN NOT MATCHED THEN INSERT ({", ".join(streaming_schema(grain).names)})
-        VALUES ({", ".join(_first(name) for name in streaming_schema(grain).names)})
-        """
-    )
+    if _has(DeltaTable(str(path)), application_id, batch_id):
+        return
+    with _handed_over(figures, is_large=is_large) as (connection, new):
+        for attempt in range(1, ATTEMPTS + 1):
+            table = DeltaTable(str(path))
+            if _has(table, application_id, batch_id):
+                return
+            stored = stored_days(table, path, _columns(grain), days)
+            rows = connection.sql(_added_up(grain, stored, new))
+            try:
+                replace_days(table, rows, days, application_id=application_id, version=batch_id)
+            except CommitFailedError:
+                if attempt == ATTEMPTS:
+                    raise
+                log.info("%s was changed by another process: adding batch %d again", path, batch_id)
+            else:
+                return
 
 
-def _assignments(grain: str) -> str:
-    names = [n for n in streaming_schema(grain).names if n not in METRIC_KEYS[grain]]
-    return ", ".join(f"t.{name} = {_added(name)}" for name in names)
+def _has(table: DeltaTable, application_id: str, batch_id: int) -> bool:
+    version = table.transaction_version(application_id)
+    return version is not None and version >= batch_id
 
 
-def _added(name: str) -> str:
-    """What a column becomes when a batch is added to it."""
+@contextmanager
+def _handed_over(figures: DataFrame, *, is_large: bool) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A connection, and the figures as a table of it."""
+    with connected(MEMORY) as connection, TemporaryDirectory(prefix="figures-") as folder:
+        connection.create_function("united", united, ["BLOB", "BLOB"], "BLOB")
+        connection.create_function("estimate", estimate, ["BLOB"], "BIGINT")
+        if is_large:
+            figures.write.parquet(f"file://{folder}/new")
+            yield connection, files_table(str(file) for file in sorted(Path(folder, "new").glob("*.parquet")))
+        else:
+            connection.register(NEW, figures.toArrow())
+            yield connection, NEW
+
+
+def _columns(grain: str) -> dict[str, str]:
+    return SHARED_TABLES[grain].columns | {f"{name}_sketch": "binary" for name in sketches(grain)}
+
+
+def _added_up(grain: str, stored: str, new: str) -> str:
+    """The rows of both, those of one key added up. A sketch is only taken apart where both have one."""
+    columns, keys = _columns(grain), METRIC_KEYS[grain]
+    is_same = " AND ".join(f"s.{key} IS NOT DISTINCT FROM n.{key}" for key in keys)
+    united_sketches = ", ".join(f"united(s.{name}_sketch, n.{name}_sketch) AS {name}_both" for name in sketches(grain))
+    chosen = ", ".join(f"{_figure(name, keys)} AS {name}" for name in columns)
+    return f"""
+        WITH stored AS ({stored}),
+        pairs AS (
+            SELECT s AS s, n AS n, {united_sketches}
+            FROM (SELECT *, true AS is_there FROM stored) AS s
+            FULL JOIN (SELECT *, true AS is_there FROM {new}) AS n ON {is_same}
+        )
+        SELECT {chosen} FROM pairs ORDER BY event_date
+    """
+
+
+def _figure(name: str, keys: Collection[str]) -> str:
+    """A column of the sum of ``s``, which is stored, and ``n``, which is new; one of them may be lacking."""
+    if name in keys:
+        return f"CASE WHEN s.is_there THEN s.{name} ELSE n.{name} END"
     if name in SUMS:
-        return f"t.{name} + s.{name}"
+        return f"coalesce(s.{name}, 0) + coalesce(n.{name}, 0)"
     if name == "first_seen":
-        return "least(t.first_seen, s.first_seen)"
+        return "least(s.first_seen, n.first_seen)"
     if name == "last_seen":
-        return "greatest(t.last_seen, s.last_seen)"
+        return "greatest(s.last_seen, n.last_seen)"
     if name.endswith("_sketch"):
-        return f"hll_union(t.{name}, s.{name}, true)"
-    return f"hll_sketch_estimate(hll_union(t.{name}_sketch, s.{name}_sketch, true))"
-
-
-def _first(name: str) -> str:
-    """What a column is in a row that a batch starts."""
-    is_estimate = name in ("visitors", "ips")
-    return f"hll_sketch_estimate(s.{name}_sketch)" if is_estimate else f"s.{name}"
+        return f"coalesce({name.removesuffix('_sketch')}_both, s.{name}, n.{name})"
+    is_kept = "s.is_there AND n.is_there IS NULL"
+    return f"CASE WHEN {is_kept} THEN s.{name} ELSE estimate(coalesce({name}_both, n.{name}_sketch)) END"

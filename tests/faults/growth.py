@@ -130,7 +130,7 @@ def grow(spark: SparkSession, settings: Settings, *, days: int, ticks: int, rows
                     day,
                     merge=seconds(merge, settings, lambda: spark),
                     stream=seconds(stream_once, spark, settings),
-                    batch=seconds(refresh, settings, lambda: spark),
+                    batch=seconds(refresh, settings),
                 ))  # fmt: skip
                 merge(settings, lambda: spark)  # what is archived now is retired
             if day == 0:

@@ -79,7 +79,7 @@ def run_all(spark: SparkSession, settings: Settings, shapes: list[Shape], patch:
     stream_once(spark, settings)
     merge(settings, lambda: spark)  # takes what has changed, and retires
     stream_once(spark, settings)
-    batch.refresh(settings, lambda: spark)
+    batch.refresh(settings)
     return seen(settings, {name: [path.name for path in paths] for name, paths in built.items()})
 
 

@@ -164,8 +164,8 @@ def test_cleaners_batches_and_maintenance_at_once_leave_what_one_after_the_other
         lambda: merge(patient, lambda: spark.newSession()),
         lambda: merge(patient, lambda: spark.newSession()),
         lambda: maintain(patient, lambda: spark.newSession(), datetime.now(UTC)),
-        lambda: refresh(patient, lambda: spark.newSession()),
-        lambda: refresh(patient, lambda: spark.newSession()),
+        lambda: refresh(patient),
+        lambda: refresh(patient),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
         done = [pool.submit(job) for job in jobs]
@@ -173,7 +173,7 @@ def test_cleaners_batches_and_maintenance_at_once_leave_what_one_after_the_other
     assert sorted(merged) == [0, 1]  # one took the file, the other found nothing
     for job in done[2:]:
         job.result()
-    refresh(patient, lambda: spark)
+    refresh(patient)
     homes = sorted(
         [("a0", "a"), ("a1", "a"), ("a2", "a"), ("same", "a"), ("b0", "b"), ("b1", "b"), ("b2", "b"), ("c0", "c")]
     )

@@ -37,7 +37,7 @@ def undisturbed(spark: "SparkSession") -> Callable[[Programs], None]:
     def run(programs: Programs) -> None:
         stream_once(spark, programs.settings)
         merge(programs.settings, lambda: spark)
-        refresh(programs.settings, lambda: spark)
+        refresh(programs.settings)
 
     return run
 

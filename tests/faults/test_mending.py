@@ -340,15 +340,15 @@ def test_batch_figures_with_a_damaged_log_are_made_anew_once_they_are_moved_away
 ) -> None:
     land_json(lake.landing / "a.json", [landed("e1"), landed("e2", status=404)])
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     path = lake.metrics("batch", "ip")
     figures = rows(path)
     empty(path / "_delta_log" / f"{latest_version(path):020}.json")
     with pytest.raises(TableError, match=f"move {path} away: it is made anew from delta/ by: python -m consumer batch"):
-        refresh(settings, no_session)
+        refresh(settings)
     move_away(path)
     forget_logs(spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     assert rows(path) == figures
 
 
@@ -396,7 +396,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_jobs_leaves_nothing_that_stops_th
         forget_logs(spark)
         merge(settings, lambda: spark)
         stream_once(spark, settings)
-        refresh(settings, lambda: spark)
+        refresh(settings)
     assert failed
     assert all("space" in said for said in failed), failed
     expected = sorted((f"{name}{n}", f"{name}.json") for name in names for n in range(1000))

@@ -73,7 +73,7 @@ def test_hostile_strings_stay_data_from_landing_to_report(
     pq.write_table(pa.table({"'; DROP\x1b[2J\nforged": ["x"]}), lake.landing / "columns.parquet")
 
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     seen = reports.report(settings)
     assert seen.identity.holds
 
@@ -205,12 +205,17 @@ PARTS_OF_QUERIES = {
         "' AND '.join((f't.{key} <=> s.{key}' for key in METRIC_KEYS[grain]))", "', '.join(streaming_schema(grain).names)",
         "', '.join((_first(name) for name in streaming_schema(grain).names))",
     },
-    "consumer/report.py": {"', '.join(names)", "over_all_days", "order"},
+    "consumer/components/day_panels.py": {"names"},
+    "consumer/components/response_times.py": {"condition", "limit"},
+    "consumer/components/table_reader.py": {"self._table(name, found)"},
     "lakehouse/ledger.py": {"columns", "condition", "last", "EVERY", "FOLDABLE", "IS_BALANCED"},
 }  # fmt: skip
 QUERYING = frozenset(
-    {"sql", "execute", "executemany", "executescript", "selectExpr", "expr", "where", "filter", "_query", "query"}
-)
+    {
+        "sql", "execute", "executemany", "executescript", "selectExpr", "expr", "where", "filter", "_query", "query", "rows",
+        "stream",
+    }
+)  # fmt: skip
 
 
 def _called(call: ast.Call) -> str:

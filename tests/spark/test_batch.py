@@ -1,8 +1,6 @@
-"""Batch metrics: exact, only the changed days, replaced whole; and maintenance of the tables they come from."""
+"""Batch metrics of what the cleaner wrote: what is new is added. And maintenance of the tables they come from."""
 
 import os
-import signal
-import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,9 +13,8 @@ from pyspark.sql import types as T
 
 from cleaner.maintain import maintain
 from cleaner.merge import merge
-from consumer.batch import find_change, refresh
-from consumer.components import exact_tables
-from lakehouse.cli import end_on_sigterm
+from consumer.batch import recount, refresh
+from lakehouse.commits import changes
 from lakehouse.delta_log import whole_log
 from lakehouse.lake import GRAINS, Lake
 from lakehouse.ledger import Ledger
@@ -42,7 +39,7 @@ def figures(lake: Lake, grain: str) -> list[tuple[Any, ...]]:
 
 def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, spark: SparkSession) -> None:
     session: Callable[[], SparkSession] = lambda: spark  # noqa: E731
-    assert refresh(settings, no_session) == set()  # an empty lake
+    assert refresh(settings) == set()  # an empty lake
     land_parquet(
         lake.landing / "a.parquet",
         [
@@ -52,7 +49,7 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
         ],
     )  # fmt: skip
     merge(settings, session)
-    assert refresh(settings, session) is None
+    assert refresh(settings) is None
     later = T0 + timedelta(hours=1)
     assert figures(lake, "daily") == [
         (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later),
@@ -69,64 +66,21 @@ def test_exact_figures_of_the_days_that_changed(settings: Settings, lake: Lake, 
         (NEXT, "curl/7.68.0", 1, 1, 100, 0, 0, 1, TOMORROW, TOMORROW),
     ]
     versions = {grain: latest_version(lake.metrics("batch", grain)) for grain in GRAINS}
-    assert refresh(settings, no_session) == set()
+    assert refresh(settings) == set()
     assert {grain: latest_version(lake.metrics("batch", grain)) for grain in GRAINS} == versions
 
     land_parquet(lake.landing / "b.parquet", [landed("e6", timestamp=TOMORROW, ingested_at=TOMORROW, bytes=1)])
     merge(settings, session)
-    assert find_change(lake, Ledger(lake.ledger)).days == {NEXT}  # type: ignore[union-attr]
-    assert refresh(settings, session) == {NEXT}
+    # Added, not counted anew: all that the merge did to delta/ was to add a file.
+    since = latest_version(lake.delta) - 1
+    found = changes(lake.delta, since, since + 1)
+    assert found is not None
+    assert (set(found.added), found.rewritten) == ({NEXT}, set())
+    assert refresh(settings) == {NEXT}
     assert figures(lake, "daily")[0] == (DAY, 4, 3, 2, 300, 1, 1, 3, T0, later)
     assert figures(lake, "daily")[1] == (NEXT, 2, 1, 1, 101, 0, 0, 2, TOMORROW, TOMORROW)
     assert len(figures(lake, "ip")) == 3
-
-
-def test_a_refresh_killed_between_its_tables_is_done_again(
-    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    land_parquet(lake.landing / "a.parquet", [landed("e1")])
-    merge(settings, lambda: spark)
-    replace = exact_tables.replace
-
-    def replace_or_die(rows: Any, to: Lake, grain: str, *args: Any) -> None:
-        if grain == "agent":
-            raise RuntimeError("killed")
-        replace(rows, to, grain, *args)
-
-    monkeypatch.setattr(exact_tables, "replace", replace_or_die)
-    with pytest.raises(RuntimeError, match="killed"):
-        refresh(settings, lambda: spark)
-    monkeypatch.undo()
-    assert Ledger(lake.ledger).last_runs()["batch"]["exit_code"] == 1
-    refresh(settings, lambda: spark)
-    assert [row[1] for row in figures(lake, "daily")] == [1]
-    assert [row[2] for row in figures(lake, "agent")] == [1]
-
-
-def test_a_refresh_that_is_told_to_end_does_not_wait_for_its_writes(
-    settings: Settings, lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    land_parquet(lake.landing / "a.parquet", [landed("e1")])
-    merge(settings, lambda: spark)
-    has_ended = threading.Event()
-
-    def write_for_ever(_rows: Any, _lake: Lake, grain: str, *_args: Any) -> None:
-        if grain == "daily":
-            os.kill(os.getpid(), signal.SIGTERM)
-        has_ended.wait()
-
-    monkeypatch.setattr(exact_tables, "replace", write_for_ever)
-    usual = signal.getsignal(signal.SIGTERM)
-    end_on_sigterm()
-    try:
-        with pytest.raises(SystemExit):
-            refresh(settings, lambda: spark)
-    finally:
-        signal.signal(signal.SIGTERM, usual)
-        has_ended.set()
-    monkeypatch.undo()
-    assert refresh(settings, lambda: spark) is None
-    assert [row[1] for row in figures(lake, "daily")] == [1]
+    assert recount(settings, None) == 0
 
 
 @pytest.mark.apache_spark
@@ -203,6 +157,6 @@ def test_maintenance_compacts_vacuums_and_retires_by_the_thresholds(
     assert (figures["archive_files"], figures["landed_files"]) == (1, 3)
     assert figures["vacuumed"] >= 1
     # OPTIMIZE moved rows, it did not change any: batch has nothing to do for these days.
-    refresh(settings, lambda: spark)
+    refresh(settings)
     maintain(eager, no_session, in_two_days)
-    assert refresh(settings, no_session) == set()
+    assert refresh(settings) == set()

@@ -60,7 +60,7 @@ def run_both(lakes: dict[str, Settings], spark: SparkSession) -> None:
         done = command(lakes["sail"], *words, PATH="/nowhere")
         assert done.returncode == 0, done.stderr
     merge(lakes["spark"], lambda: spark)
-    refresh(lakes["spark"], lambda: spark)
+    refresh(lakes["spark"])
 
 
 def whole_rows(path: Path) -> list[dict[str, Any]]:

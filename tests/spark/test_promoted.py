@@ -75,7 +75,7 @@ def test_promoting_adds_a_column_for_rows_to_come_and_a_rebuild_gives_it_to_all(
     rebuild(settings, lambda: pytest.fail("a JVM was started"))  # nothing merged yet
     land("e1")
     merge(settings, session)
-    refresh(settings, session)
+    refresh(settings)
     identifier = table_id(lake.delta)
     promoting = with_promoted(settings, seconds={"field": "t", "type": "double"})
     land("e2")
@@ -89,7 +89,7 @@ def test_promoting_adds_a_column_for_rows_to_come_and_a_rebuild_gives_it_to_all(
     both = [("e1", '{"t":0.5}', "curl", "2xx", 0.5), ("e2", '{"t":0.5}', "curl", "2xx", 0.5)]
     assert rows(lake.delta, *columns, "seconds") == both
     assert (table_id(lake.delta), Ledger(lake.ledger).last_figure("rebuild", "rows")) == (identifier, 2)
-    assert refresh(settings, session) == {T0.date()}
+    assert refresh(settings) == {T0.date()}
 
     land("e3")
     merge(settings, session)  # no longer promoted: null from now on

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Pat
     rows = [landed("e1", agent=FIREFOX), landed("e2", agent=FIREFOX, path="/broken", status=500)]
     land_parquet(settings.lake.landing / "a.parquet", [*rows, unparsed("e3", "no request")])
     merge(settings, session)
-    refresh(settings, session)
+    refresh(settings)
     return folder
 
 

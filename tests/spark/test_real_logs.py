@@ -73,7 +73,7 @@ def test_figures_equal_the_oracles_also_after_the_logs_come_again(
     ingest(settings, *paths)
     stream_once(spark, settings)
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     ips: Counter[str] = Counter()
     agents: Counter[str | None] = Counter()
     for oracle in oracles:
@@ -120,7 +120,7 @@ def test_figures_equal_the_oracles_also_after_the_logs_come_again(
     ingest(settings, *rename_and_zip(paths, tmp_path / "again"))
     stream_once(spark, settings)
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
     check()
     check_stream()
     assert Ledger(lake.ledger).totals() | {"files": 0} == {

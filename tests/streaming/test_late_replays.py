@@ -34,7 +34,7 @@ def test_only_the_stream_counts_a_replay_that_comes_after_the_watermark(tmp_path
         land_json(settings.lake.landing / f"{name}.json", rows)
         stream_once(spark, settings)
     merge(settings, lambda: spark)
-    refresh(settings, lambda: spark)
+    refresh(settings)
 
     found = report(settings)
     counted = {

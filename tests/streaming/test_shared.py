@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lakehouse.lake import Lake
+from lakehouse.locks import is_locked
+from lakehouse.shared import OPENING
 from tests.builders import land_json, land_parquet, landed, unparsed
-from tests.faults.kills import running_stream
+from tests.faults.kills import START_SECONDS, running_stream
 from tests.faults.lakes import contents
 from tests.faults.programs import Programs, kill
 from tests.tables import rows
@@ -71,6 +74,29 @@ def test_jobs_run_in_the_consumers_spark_while_it_runs(programs: Programs, consu
     consumer.send_signal(signal.SIGTERM)
     assert consumer.wait(90) == 0, programs.told()
     assert not lake.shared_spark.exists()
+
+
+def test_a_job_waits_for_the_spark_of_a_consumer_that_is_starting(programs: Programs) -> None:
+    lake = programs.lake
+    land(lake)
+    consumer = programs.start("consumer", "stream")
+    try:
+        wait_for(lambda: is_locked(lake.locks, OPENING), consumer)
+        done = without_java(programs, "cleaner", "merge")
+        assert done.returncode == 0, done.stderr
+        assert rows(lake.delta, "event_id", "landed_file") == [("e1", "a.parquet"), ("e2", "b.json")]
+        assert not is_locked(lake.locks, OPENING)
+    finally:
+        kill(consumer)
+
+
+def wait_for(is_so: Callable[[], bool], consumer: "subprocess.Popen[bytes]") -> None:
+    """Until something holds, while the consumer goes on."""
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        assert consumer.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.long

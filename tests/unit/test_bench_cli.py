@@ -85,7 +85,7 @@ def test_a_row_that_fails_is_said_and_the_others_are_measured(tmp_path: Path, mo
     }
 
 
-@pytest.mark.parametrize(("form", "left_out"), [((), {"growth", "busy-day"}), (("--full",), set())])
+@pytest.mark.parametrize(("form", "left_out"), [((), {"growth", "busy-day", "default-rate"}), (("--full",), set())])
 def test_without_names_all_rows_of_the_form_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...], left_out: set[str]
 ) -> None:

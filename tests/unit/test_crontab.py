@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from crontab import CronTab
 
-from cleaner.crontab import crontab, next_run, passed_environment
+from cleaner.crontab import crontab, is_frequent, next_run, passed_environment
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings, unpack_settings
 
@@ -145,6 +145,23 @@ def test_the_next_run_is_the_first_time_after(expression: str, after: datetime, 
 def test_the_next_run_is_in_the_time_zone_that_was_asked_for() -> None:
     east = timezone(timedelta(hours=5))
     assert next_run("17 3 * * *", datetime(2024, 5, 17, 1, 0, tzinfo=east)) == datetime(2024, 5, 17, 3, 17, tzinfo=east)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("* * * * *", True),
+        ("*/30 * * * *", True),
+        ("*/31 * * * *", True),
+        ("0 * * * *", False),
+        ("10,50 12 * * *", True),
+        ("*/5 13 * * *", False),  # not at this time of the day
+        ("17 3 * * *", False),
+        ("5 12 * * *", False),
+    ],
+)
+def test_a_frequent_job_comes_round_twice_within_the_hour(expression: str, expected: bool) -> None:
+    assert is_frequent(expression, NOON) == expected
 
 
 def test_a_job_that_never_comes_round_is_an_error_that_names_it() -> None:

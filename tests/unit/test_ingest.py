@@ -3,10 +3,11 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
 from lakehouse.landed import check
 from lakehouse.settings import Ingest
-from producer.blocks import Block, BlockReader
+from producer.blocks import BLOCK_BYTES, Block, BlockReader
 from producer.identity import event_ids, fingerprint, line_hashes, line_spans
 from producer.ingest import Ingestion, Quiet, chosen_files, files_named, results_in_order, source_text
 from producer.landing import LANDED, Lander
@@ -46,14 +47,14 @@ def write(path: Path, content: bytes, *, modified_at: float = OLD) -> Path:
 
 
 def ingested(
-    tmp_path: Path, *paths: str | Path, stop: threading.Event | None = None, **settings: Any
-) -> tuple[pl.DataFrame, Ingestion]:
+    tmp_path: Path, *paths: str | Path, stop: threading.Event | None = None, threads: int = 2, batch_rows: int = 100,
+    **settings: Any,
+) -> tuple[pl.DataFrame, Ingestion]:  # fmt: skip
     """All rows that one ingest lands, in their order."""
     folder = tmp_path / f"landing{len(list(tmp_path.glob('landing*')))}"
-    lander = Lander(folder, "parquet", batch_rows=100, batch_seconds=5)
-    ingestion = Ingestion(
-        Ingest(quiet_seconds=0.01, poll_seconds=0.001, **settings), lander, stop or threading.Event(), now=lambda: NOW
-    )
+    lander = Lander(folder, "parquet", batch_rows=batch_rows, batch_seconds=5)
+    reading = Ingest(quiet_seconds=0.01, poll_seconds=0.001, **settings)
+    ingestion = Ingestion(reading, lander, stop or threading.Event(), threads=threads, now=lambda: NOW)
     ingestion.run([str(path) for path in paths])
     batches = [pl.read_parquet(path) for path in waiting_files(folder)]
     return pl.concat(batches) if batches else pl.DataFrame(schema=LANDED), ingestion
@@ -364,12 +365,58 @@ def test_results_come_in_the_order_of_their_tasks_and_all_before_a_pause() -> No
 
     tasks: list[Callable[[], int] | None] = [lambda: int(gate.wait(5)), open_gate, None, lambda: 3]
     with ThreadPoolExecutor(2) as pool:
-        assert list(results_in_order(pool, tasks)) == [1, 2, None, 3]
+        assert list(results_in_order(pool, tasks, 2)) == [1, 2, None, 3]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_one_task_more_than_there_are_threads_is_taken_ahead(threads: int) -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[Callable[[], int]]:
+        for number in range(20):
+            taken.append(number)
+            yield partial(int, number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for number, result in enumerate(results_in_order(pool, tasks(), threads)):
+            assert result == number
+            assert len(taken) <= number + 1 + threads
+    assert taken == list(range(20))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_rows_and_their_order_are_the_same_whatever_the_number_of_threads(tmp_path: Path, threads: int) -> None:
+    lines = [LINE.format(n=n % 60).encode() + b"x" * (n % 7) for n in range(40_000)]
+    path = write(tmp_path / "a.log", b"\n".join(lines) + b"\n")
+    rows, _ = ingested(tmp_path, path, threads=threads, batch_rows=9_999)
+    data = path.read_bytes()
+    assert len(data) > 2 * BLOCK_BYTES
+    reading = Reading(str(path), "", "auto", Ingest().max_line_bytes, truncate_ips=False)
+    assert rows.equals(LineParser(reading).task(Block(0, data), NOW)())
+
+
+def test_a_stop_in_the_middle_of_a_log_lands_whole_blocks_from_its_beginning(tmp_path: Path) -> None:
+    class Stopping(threading.Event):
+        """Is set once it has been asked so many times."""
+
+        asked = 0
+
+        def is_set(self) -> bool:
+            self.asked += 1
+            return self.asked > 6
+
+    lines = [LINE.format(n=n % 60).encode() for n in range(100_000)]
+    path = write(tmp_path / "a.log", b"\n".join(lines) + b"\n")
+    rows, ingestion = ingested(tmp_path, path, threads=8, batch_rows=9_999, stop=Stopping())
+    whole, _ = ingested(tmp_path, path, batch_rows=9_999)
+    assert ingestion.summary.is_stopped
+    assert 0 < rows.height < len(lines)
+    assert rows.equals(whole.head(rows.height))
 
 
 def test_an_error_in_a_task_comes_out() -> None:
     with ThreadPoolExecutor(2) as pool, pytest.raises(ZeroDivisionError):
-        list(results_in_order(pool, [lambda: 1 // 0]))
+        list(results_in_order(pool, [lambda: 1 // 0], 2))
 
 
 # Properties ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LockedError
-from lakehouse.locks import hold, is_locked, lock
+from lakehouse.locks import hold, is_locked, lock, release
 
 HOLDER = """
 import sys; from pathlib import Path; from lakehouse.locks import lock
@@ -77,3 +77,13 @@ def test_a_lock_can_be_held_until_the_process_ends_and_be_asked_for_again(tmp_pa
         holder.kill()
         holder.communicate()
     assert not is_locked(tmp_path, "merge")
+
+
+def test_a_lock_that_is_held_can_be_given_back_before_the_process_ends(tmp_path: Path) -> None:
+    release(tmp_path, "merge")
+    hold(tmp_path, "merge")
+    assert is_locked(tmp_path, "merge")
+    release(tmp_path, "merge")
+    assert not is_locked(tmp_path, "merge")
+    hold(tmp_path, "merge")
+    release(tmp_path, "merge")

@@ -11,12 +11,13 @@ import polars as pl
 
 from cleaner.delta_lake import create_record
 from cleaner.merge import merge, pending_bytes, work_bytes
-from consumer.components.exact_tables import create_tables
+from consumer.batch import refresh
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
 from lakehouse.schema import DELTA
 from lakehouse.settings import Settings
-from lakehouse.tables import create_table, table_id
+from lakehouse.tables import create_table
+from tests.requests import append, request
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,17 +52,15 @@ def test_the_size_of_the_work_is_that_of_the_files_that_are_not_merged_yet(lake:
 
 
 def test_an_idle_minute_loads_none_of_the_large_libraries(settings: Settings, lake: Lake) -> None:
-    create_table(lake.delta, DELTA, description="test")
-    create_tables(lake)
-    with Ledger(lake.ledger).run("batch") as run:
-        run.figures |= {"delta_id": table_id(lake.delta), "delta_version": 0}
+    append(lake, [request()])
+    refresh(settings)
     script = (
         "import sys\n"
         "from cleaner.merge import merge\n"
         "from consumer.batch import refresh\n"
         "from lakehouse.settings import unpack_settings\n"
         f"settings = unpack_settings({{'paths': {{'data_lake': {str(lake.root)!r}}}}}, 'test')\n"
-        "print(merge(settings, None), refresh(settings, None))\n"
+        "print(merge(settings, None), refresh(settings))\n"
         "print([name for name in ('pyspark', 'polars', 'pandas', 'pyarrow', 'numpy', 'rich') if name in sys.modules])\n"
     )
     root = Path(__file__).parents[2]

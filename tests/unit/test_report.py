@@ -161,10 +161,20 @@ def test_the_top_lists_are_over_all_days_with_humans_and_bots_apart(settings: Se
     assert seen.agents == Top(
         humans=[Ranked("Firefox", 8, 0, 800), Ranked(None, 3, 0, 300)], bots=[Ranked("Googlebot", 4, 4, 400)]
     )
+    # Without a table of visitors nobody knows whose the bytes of an IP are that both bots and humans used.
     assert seen.ips == Top(
-        humans=[Ranked("192.0.2.1", 12, 4, 1200), Ranked("2001:db8::1", 3, 0, 300)],
-        bots=[Ranked("192.0.2.1", 12, 4, 1200)],
+        humans=[Ranked("192.0.2.1", 12, 4, None), Ranked("2001:db8::1", 3, 0, 300)],
+        bots=[Ranked("192.0.2.1", 12, 4, None)],
     )
+
+
+def test_an_ip_of_bots_on_one_day_and_of_humans_on_another_has_the_bytes_of_each(
+    settings: Settings, lake: Lake
+) -> None:
+    write(lake.metrics("batch", "daily"), [daily()])
+    rows = [by_key("ip", "192.0.2.1", 3, 3), by_key("ip", "192.0.2.1", 2, 0, day=NEXT_DAY)]
+    write(lake.metrics("batch", "ip"), rows)
+    assert report(settings).ips == Top([Ranked("192.0.2.1", 5, 3, 200)], [Ranked("192.0.2.1", 5, 3, 300)])
 
 
 def test_ten_are_listed_and_of_equals_the_first_by_name(settings: Settings, lake: Lake) -> None:
@@ -385,7 +395,7 @@ def test_top_lists_and_reasons_are_shown_with_their_shares(settings: Settings, f
     ]  # fmt: skip
     assert rows_of(text, "Agents of bots, by requests over all days (batch)") == ["Googlebot 4 100.0 % 400 B"]
     assert rows_of(text, "IPs of humans, by requests over all days (batch)") == [
-        "192.0.2.1 8 72.7 % 1.20 kB", "2001:db8::1 3 27.3 % 300 B",
+        "192.0.2.1 8 72.7 % -", "2001:db8::1 3 27.3 % 300 B",
     ]  # fmt: skip
     assert rows_of(text, "Quarantined, by reason (a row can have several)") == ["no ip 1"]
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from cleaner import first_runs
 from cleaner import schedule as module
+from cleaner.first_runs import SETTLE_SECONDS, FirstRuns
 from cleaner.jobs import log_file
-from cleaner.schedule import due, local_now, schedule, upcoming
+from cleaner.schedule import due, local_now, run_first, schedule, upcoming
 from lakehouse.errors import SettingsError
 from lakehouse.locks import lock
 from lakehouse.settings import Job, Settings, unpack_settings
@@ -29,6 +31,7 @@ JOBS = {
 def _hasty(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
     monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(first_runs, "SETTLE_SECONDS", 0)
     caplog.set_level(logging.INFO, logger="cleaner")
 
 
@@ -90,7 +93,9 @@ class OneAtATime:
         return text.count(": started") == text.count(": ended") + text.count(": could not")
 
 
-def test_each_job_runs_at_its_times_and_not_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_lands_each_job_runs_at_its_times_and_not_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = settings_with(tmp_path)
     run(settings, Clock(minutes(0, 0, 1, 2, 3, 4, 5, 6), OneAtATime(settings)), "")
     assert (count_starts(settings, "merge"), count_starts(settings, "batch")) == (6, 1)
@@ -226,3 +231,98 @@ def test_expressions_mean_the_local_time_also_when_the_clocks_change() -> None:
 
 def test_the_clock_has_a_time_zone() -> None:
     assert local_now().utcoffset() is not None
+
+
+# The first runs ------------------------------------------------------------------------------------------------------
+
+FREQUENT = JOBS | {"maintain": {"cron": "17 3 * * *", "program": "cleaner", "command": "maintain"}}
+FAILS_FIRST = "import sys; print(sys.argv[1]); sys.exit(sys.argv[1] == 'merge')"
+
+
+def land(settings: Settings) -> None:
+    settings.lake.landing.mkdir(parents=True)
+    (settings.lake.landing / "a.parquet").touch()
+
+
+def starts(settings: Settings) -> list[str]:
+    """The jobs in the order in which they were started, each after the one before had ended."""
+    lines = [line.split(" ", 2) for p in settings.paths.log.glob("cron/*.log") for line in p.read_text().splitlines()]
+    marks = sorted((at, name, what.split()[0]) for at, name, what in (x for x in lines if len(x) == 3))
+    assert [what for _, _, what in marks] == ["started:", "ended"] * (len(marks) // 2)
+    return [name.rstrip(":") for _, name, what in marks if what == "started:"]
+
+
+def test_frequent_jobs_run_once_at_the_start_in_order_when_something_has_landed(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, FREQUENT)
+    land(settings)
+    ended = log_file(settings, "batch")
+    clock = Clock(minutes(0, 0), lambda: ended.exists() and ": ended" in ended.read_text())
+    run(settings, clock, FAILS_FIRST)
+    assert starts(settings) == ["merge", "batch"]
+
+
+def test_a_first_run_is_not_doubled_by_the_minute_in_which_it_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_with(tmp_path, {"merge": JOBS["merge"]})
+    land(settings)
+    run(settings, Clock(minutes(0, 1), OneAtATime(settings)), "")
+    assert (count_starts(settings, "merge"), said(caplog)[1:]) == (1, ["stopped"])
+
+
+def test_first_runs_beside_a_cron_daemon_end_when_all_have_been(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, FREQUENT)
+    land(settings)
+    ran_first(settings)
+    assert starts(settings) == ["merge", "batch"]
+
+
+def test_first_runs_beside_a_cron_daemon_are_given_up_where_nothing_lands(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path)
+    ran_first(settings, wait_seconds=0.05)
+    assert starts(settings) == []
+
+
+def test_a_stop_lets_a_first_run_end_and_starts_no_other(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path)
+    land(settings)
+    stop = threading.Event()
+
+    class Stopping:
+        """Sets the stop once the first job has said something."""
+
+        def __call__(self, job: Job, *_: object) -> list[str]:
+            stop.set()
+            return [sys.executable, "-c", "print('whole')"]
+
+    run_first(settings, conf=Path("conf"), root=ROOT, stop=stop, now=lambda: NOON, command=Stopping())
+    assert "whole" in log_file(settings, "merge").read_text()
+    assert starts(settings) == ["merge"]
+
+
+def ran_first(settings: Settings, *, wait_seconds: float = 30) -> None:
+    run_first(
+        settings, conf=Path("conf"), root=ROOT, stop=threading.Event(), now=lambda: NOON, wait_seconds=wait_seconds,
+        command=lambda job, *_: [sys.executable, "-c", FAILS_FIRST, job.command],
+    )  # fmt: skip
+
+
+def test_a_first_run_waits_for_landed_rows_for_the_programs_to_settle_and_for_the_jobs_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_runs, "SETTLE_SECONDS", SETTLE_SECONDS)
+    settings = settings_with(tmp_path, FREQUENT)
+    seconds = [100.0]
+    first = FirstRuns(settings, NOON, clock=lambda: seconds[0])
+    seconds.append(100 + SETTLE_SECONDS)
+    assert (first.take(), first.waiting, first.has_begun) == ([], ["merge", "batch"], False)
+    land(settings)
+    assert first.take() == []
+    seconds.pop(0)
+    with lock(settings.lake.locks, "job-batch"):  # cron has started it
+        assert first.take() == []
+    assert first.take() == ["merge"]
+    (settings.lake.landing / "a.parquet").unlink()
+    with lock(settings.lake.locks, "job-merge"):
+        assert first.take() == []
+    assert (first.take(), first.take(), first.waiting) == (["batch"], [], [])

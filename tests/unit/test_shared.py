@@ -7,15 +7,17 @@ from dataclasses import asdict
 
 import pytest
 
+from lakehouse import shared
 from lakehouse.errors import EngineError
 from lakehouse.lake import Lake
-from lakehouse.shared import Door, attach, sharing_conf
+from lakehouse.locks import is_locked, release
+from lakehouse.shared import OPENING, Door, announce, attach, sharing_conf
 
 CONF = {"spark.sql.shuffle.partitions": "2"}
 
 
 def write(lake: Lake, content: str) -> None:
-    lake.shared_spark.parent.mkdir(parents=True)
+    lake.shared_spark.parent.mkdir(parents=True, exist_ok=True)
     lake.shared_spark.write_text(content)
 
 
@@ -70,3 +72,44 @@ def test_a_host_that_is_not_this_machine_is_said_before_spark_starts(host: str) 
     with pytest.raises(EngineError, match=rf"^spark\.shared_host: nothing can listen at {host} on this machine"):
         sharing_conf(host, {})
     assert sharing_conf("127.0.0.1", {})["spark.connect.grpc.binding.address"] == "127.0.0.1"
+
+
+WAITING = "waiting up to 60 s for the consumer's Spark, which is starting"
+
+
+def test_a_job_waits_for_a_consumer_that_is_starting_its_spark(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waited: list[float] = []
+
+    def opened(seconds: float) -> None:
+        """What the consumer does once jobs are let in; here with other settings than the job's."""
+        waited.append(seconds)
+        if len(waited) == 3:
+            write(lake, json.dumps(asdict(Door("127.0.0.1", 1, "token", {}))))
+            release(lake.locks, OPENING)
+
+    monkeypatch.setattr("time.sleep", opened)
+    announce(lake, sharing_conf("127.0.0.1", {}))
+    with caplog.at_level(logging.INFO):
+        assert attach(lake, CONF) is None
+    assert len(waited) == 3
+    assert caplog.messages == [
+        WAITING,
+        "the consumer's Spark was started with other settings: starting one for this job",
+    ]
+
+
+def test_a_job_does_not_wait_for_ever(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shared, "OPENING_SECONDS", 0)
+    announce(lake, sharing_conf("127.0.0.1", {}))
+    assert attach(lake, CONF) is None
+    release(lake.locks, OPENING)
+
+
+def test_only_a_spark_that_is_to_be_shared_is_waited_for(lake: Lake) -> None:
+    announce(lake, {})
+    announce(lake, {"spark.plugins": "org.example.Other"})
+    assert not is_locked(lake.locks, OPENING)

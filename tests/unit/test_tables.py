@@ -10,13 +10,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import types as T
 
-from consumer.batch import find_change
-from consumer.components.exact_tables import create_tables
 from lakehouse.errors import PipelineError
-from lakehouse.lake import GRAINS, Lake
-from lakehouse.ledger import Ledger
-from lakehouse.metric_columns import METRIC_COLUMNS
-from lakehouse.schema import DELTA, METRICS
+from lakehouse.schema import METRICS
 from lakehouse.tables import (
     FIGURES_HOURS,
     column_names,
@@ -105,24 +100,6 @@ def test_a_column_of_another_type_is_an_error_that_names_it(tmp_path: Path) -> N
     with pytest.raises(PipelineError, match=r"column 'bytes' is long there, not string; .* python -m cleaner rebuild"):
         make(tmp_path, other)
     assert latest_version(tmp_path) == 0
-
-
-def test_batch_metrics_that_lack_a_figure_are_counted_anew_for_all_days(lake: Lake) -> None:
-    make(lake.delta, DELTA)
-    create_tables(lake)
-    ledger = Ledger(lake.ledger)
-    with ledger.run("batch") as run:
-        run.figures |= {"delta_id": table_id(lake.delta), "delta_version": 0}
-    assert find_change(lake, ledger) is None
-    fewer = T.StructType(METRICS["ip"].fields[:-1])
-    create_table(lake.metrics("batch", "ip"), fewer, description="x", is_replaced=True)
-    change = find_change(lake, ledger)
-    assert change is not None
-    assert change.days is None
-    create_tables(lake)
-    assert [column_names(lake.metrics("batch", grain)) for grain in GRAINS] == [
-        set(METRIC_COLUMNS[grain]) for grain in GRAINS
-    ]
 
 
 def test_what_a_table_no_longer_uses_goes_by_its_age_and_the_checksums_with_it(tmp_path: Path) -> None:

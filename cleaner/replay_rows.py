@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from cleaner.delta_lake import IDENTITY, IS_ROW, added, insert_new, unique
 from cleaner.enrich import enriched
+from cleaner.figures import added
+from cleaner.insert import insert_new
+from cleaner.steps import IDENTITY, IS_ROW, unique
 from lakehouse.lake import Lake
 from lakehouse.landed import JSON_SUFFIXES
 from lakehouse.ledger import FileFigures

@@ -46,13 +46,14 @@ TOO_LONG = f"of more than {MAX_TEXT_BYTES >> 20} MiB, which does not fit into a 
 class LandedFile:
     """One landed file after the check: ``rows`` in it, and why it is refused (``None``: it is taken).
 
-    ``stamp`` is ``lake.file_stamp`` of the file that was checked.
+    ``bytes`` is what its rows take as they come out of it, ``stamp`` is ``lake.file_stamp`` of the file that was checked.
     """
 
     path: Path
     rows: int
     refused: str | None = None
     stamp: str = field(default="", compare=False)
+    bytes: int = field(default=0, compare=False)
 
     @property
     def reason(self) -> str:
@@ -98,19 +99,20 @@ def _check_parquet(path: Path) -> LandedFile:
             parquet = pq.ParquetFile(handle, page_checksum_verification=True)
             if refused := _wrong_columns(parquet.schema_arrow):
                 return LandedFile(path, 0, refused)
-            rows = 0
+            rows = size = 0
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
                 batch.validate(full=True)  # text that is not UTF-8, for one
                 if too_long := _too_long(batch):
                     return LandedFile(path, 0, too_long)
                 rows += batch.num_rows
+                size += batch.nbytes
             # Not before all is read: of an encrypted column, pyarrow's metadata aborts the whole process.
             refused = _wrong_storage(parquet.metadata)
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             return LandedFile(path, 0, f"not readable as Parquet: {str(error).splitlines()[0].rstrip('.')[:300]}")
-    return LandedFile(path, 0 if refused else rows, refused)
+    return LandedFile(path, 0, refused) if refused else LandedFile(path, rows, bytes=size)
 
 
 def _wrong_columns(schema: "pa.Schema") -> str | None:
@@ -154,7 +156,7 @@ def _check_json(path: Path) -> LandedFile:
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, open_bytes = 0, 0
+    lines, size, open_bytes = 0, 0, 0
     with path.open("rb") as handle:
         if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             handle.seek(0)
@@ -164,6 +166,7 @@ def _check_json(path: Path) -> LandedFile:
             except UnicodeDecodeError as error:
                 return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
             lines += chunk.count(b"\n")
+            size += len(chunk)
             first_end, last_end = chunk.find(b"\n"), chunk.rfind(b"\n")
             if open_bytes + (first_end if first_end >= 0 else len(chunk)) > MAX_TEXT_BYTES:
                 return LandedFile(path, 0, f"a line {TOO_LONG}")
@@ -172,4 +175,4 @@ def _check_json(path: Path) -> LandedFile:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         return LandedFile(path, 0, f"not UTF-8 text: {error.reason}")
-    return LandedFile(path, lines + (open_bytes > 0))
+    return LandedFile(path, lines + (open_bytes > 0), bytes=size)

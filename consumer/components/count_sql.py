@@ -11,7 +11,7 @@ hold distinct counts, which do not add up; they are derived from ``visitor``.
 import re
 from collections.abc import Iterable
 
-from consumer.components.duck import empty_row, files_table, text
+from lakehouse.duck import empty_row, files_table, text
 from lakehouse.metric_columns import EXACT_TABLES
 
 COUNTED = ("visitor", "hourly", "path", "referer")

@@ -11,8 +11,8 @@ from duckdb.func import FunctionNullHandling
 from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, PAIR
 from consumer.components.definition import Definition
-from consumer.components.duck import connected
 from consumer.components.durations import add_sketches, sketch
+from lakehouse.duck import connected
 from lakehouse.errors import PipelineError
 from lakehouse.metric_columns import EXACT_TABLES
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from consumer.components.duck import stored_days
+from lakehouse.duck import stored_days
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.tables import (

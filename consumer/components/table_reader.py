@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import duckdb
 
-from consumer.components.duck import TYPES, connected, empty_row, files_table, text
+from lakehouse.duck import TYPES, connected, empty_row, files_table, text
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES

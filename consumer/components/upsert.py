@@ -14,8 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from consumer.components.aggregate import SUMS, sketches
-from consumer.components.duck import connected, files_table, stored_days
 from consumer.components.visitor_sketches import estimate, united
+from lakehouse.duck import connected, files_table, stored_days
 from lakehouse.lake import GRAINS, Lake
 from lakehouse.metric_columns import METRIC_KEYS, SHARED_TABLES
 from lakehouse.schema import METRICS

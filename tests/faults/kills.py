@@ -46,8 +46,8 @@ POINTS = {
     ],
     "merge": [
         *each_side("cleaner.delta_lake:create_table", 3),
-        *each_side("cleaner.delta_lake:insert_new", 4),
-        *each_side("cleaner.delta_lake:count"),
+        *each_side("cleaner.insert:insert_new", 4),
+        *each_side("cleaner.small_pass:count"),
         *each_side("lakehouse.ledger:Ledger.record_files"),
         *each_side("lakehouse.ledger:Ledger.retire"),
         *each_side("cleaner.retire:_remove", 3),
@@ -75,7 +75,7 @@ POINTS_OF_REPLAY = [
 ]
 # Those that each run of the long form must have been killed at: they are tried first, and until a program comes by.
 CORE = {
-    *each_side("cleaner.delta_lake:insert_new"),
+    *each_side("cleaner.insert:insert_new"),
     *each_side("lakehouse.ledger:Ledger.record_files"),
     *each_side("cleaner.retire:_remove"),
     *each_side("consumer.components.metrics:add_figures", 3),

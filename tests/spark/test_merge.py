@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from cleaner import delta_lake
+from cleaner import insert, large_pass, small_pass
 from cleaner.delta_lake import create_tables, merge_deliveries
 from cleaner.landing import Delivery
 from cleaner.merge import merge
@@ -22,6 +23,14 @@ from tests.builders import ODD_NAMES, T0, land_json, land_parquet, landed, unpar
 from tests.tables import rows
 
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True, params=["small", "large"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How large a pass is taken for: what a small one does in this process must come to the same as what Spark does."""
+    if request.param == "large":
+        monkeypatch.setattr(small_pass, "MAX_ROWS", 0)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -129,17 +138,17 @@ def test_a_pass_killed_before_any_table_is_run_again_without_loss_or_double(
         lake.landing / "a.parquet", [landed("e1"), landed("e1"), landed("e2", status=None), unparsed("u", "x")]
     )
     land_json(lake.landing / "b.json", [landed("e3", agent=None), landed(None)])
-    insert = delta_lake.insert_new
 
     def insert_or_die(new: Any, path: Path, *args: Any) -> None:
         if path == getattr(lake, table):
             raise KeyboardInterrupt
-        insert(new, path, *args)
+        insert.insert_new(new, path, *args)
 
-    monkeypatch.setattr(delta_lake, "insert_new", insert_or_die)
-    with pytest.raises(KeyboardInterrupt):
-        run()
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        for module in (small_pass, large_pass):
+            patched.setattr(module, "insert_new", insert_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            run()
     assert run() == 2
     assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
     assert rows(lake.delta, "event_id", "landed_file") == [("e1", "a.parquet"), ("e3", "b.json")]
@@ -165,8 +174,13 @@ def test_rows_that_get_lost_on_the_way_are_noticed(
     run: Callable[[], int], lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_parquet(lake.landing / "a.parquet", [landed("e1"), landed("e2")])
-    unique = delta_lake.unique
-    monkeypatch.setattr(delta_lake, "unique", lambda rows: unique(rows).where("event_id = 'e1'"))
+
+    def insert_some(new: Any, path: Path, *args: Any) -> None:
+        one = new.where("event_id = 'e1'") if isinstance(new, DataFrame) else new.filter(pc.field("event_id") == "e1")
+        insert.insert_new(one, path, *args)
+
+    for module in (small_pass, large_pass):
+        monkeypatch.setattr(module, "insert_new", insert_some)
     with pytest.raises(IdentityError, match=r"a.parquet: 2 rows, but 1 merged \+ 0 duplicates \+ 0 quarantined"):
         run()
     assert figures(lake) == []
@@ -328,10 +342,10 @@ def test_a_file_that_grows_under_the_merge_holds_nothing_up_and_is_taken_again(
 
     land_json(lake.landing / "a.json", [landed("e1")])
     land_json(lake.landing / "b.json", [landed("e2")])
-    monkeypatch.setattr("lakehouse.landed.check", check_and_grow)
-    run()
+    with monkeypatch.context() as patched:
+        patched.setattr("lakehouse.landed.check", check_and_grow)
+        run()
     as_read = Ledger(lake.ledger).totals()
-    monkeypatch.undo()
     assert run() == 1
     assert rows(lake.merged, "event_id", "landed_file") == [("e1", "a.json"), ("e2", "b.json"), ("e3", "a.json")]
     sums = [(t["rows"], t["merged"], t["duplicates"], t["unbalanced"]) for t in (as_read, Ledger(lake.ledger).totals())]

@@ -12,7 +12,7 @@ from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_v
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
-from cleaner import delta_lake, enrich, landing
+from cleaner import delta_lake, enrich, landing, small_pass, steps, stored
 from cleaner.merge import merge
 from cleaner.rebuild import rebuild
 from consumer.batch import refresh
@@ -38,14 +38,17 @@ FIRST_MERGED = (
     "referer", "agent", "site", "source", "source_offset", "ingested_at", "landed_file",
 )  # fmt: skip
 FIRST_SCHEMAS = [
-    (delta_lake, "LANDED", FIRST_LANDED),
+    (steps, "LANDED", FIRST_LANDED),
     (landing, "LANDED", FIRST_LANDED),
     (ndjson, "LANDED", FIRST_LANDED),
     (landed_source, "SOURCE", (*FIRST_LANDED, "json", "landed_file", "arrived_at")),
     (archive, "ARCHIVED", (*FIRST_LANDED, "landed_file", "archived_at")),
     (delta_lake, "MERGED", FIRST_MERGED),
+    (small_pass, "MERGED", FIRST_MERGED),
+    (stored, "MERGED", FIRST_MERGED),
     (enrich, "DELTA", (*FIRST_MERGED, "browser", "os", "device", "is_bot", "status_class")),
     (delta_lake, "QUARANTINE", (*FIRST_LANDED, "landed_file", "reasons", "quarantined_at")),
+    (small_pass, "QUARANTINE", (*FIRST_LANDED, "landed_file", "reasons", "quarantined_at")),
 ]
 
 

@@ -45,8 +45,13 @@ def text(value: str) -> str:
 
 def files_table(files: Iterable[str]) -> str:
     """Parquet files as a table in SQL, by their columns' names. Names of folders say nothing, and no name is a pattern."""
-    names = ", ".join(text(re.sub(r"[*?\[]", r"[\g<0>]", file)) for file in files)
+    names = ", ".join(text(no_pattern(file)) for file in files)
     return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+
+
+def no_pattern(name: str) -> str:
+    """A file's name where DuckDB takes a pattern: each character stands for itself."""
+    return re.sub(r"[*?\[]", r"[\g<0>]", name)
 
 
 def empty_row(columns: Mapping[str, str]) -> str:

@@ -1,0 +1,126 @@
+"""What Delta tables hold of a few rows: DuckDB looks into their data files, without Spark. I/O.
+
+It needs memory for these rows, not for the table: that is read past them, and files of other days are not opened.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from cleaner.figures import Located
+from lakehouse.duck import connected, no_pattern
+from lakehouse.schema import MERGED
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
+
+MEMORY = "512MB"
+_DAY = "event_date"
+
+
+def new_rows(rows: pa.Table, table: "DeltaTable", path: Path, identity: Sequence[str], among: str | None) -> pa.Table:
+    """Those ``rows`` whose identity the table does not hold in its version ``table``.
+
+    :param among: a condition on the table's rows, ``t``: only these are compared with.
+    """
+    numbers = pa.array(range(rows.num_rows), pa.int32())
+    sought = rows.select(list(identity)).append_column("number", numbers)
+    with _looking(path, table, sought, _days(rows)) as looking:
+        condition, is_same = among or "true", _is_same(identity)
+        found: Any = looking.sql(
+            f"SELECT number FROM s ANTI JOIN (SELECT * FROM t WHERE {condition}) AS t ON {is_same} ORDER BY number"
+        ).to_arrow_table()
+    return rows.take(found["number"])
+
+
+def located(rows: pa.Table, path: Path, identity: Sequence[str], among: str) -> list[Located]:
+    """Where ``rows`` are in the table as it stands now, by delivery and reasons.
+
+    :param rows: with the identity's columns, ``landed_file`` and ``reasons``.
+    :param among: a condition on the table's rows, ``t``, which those that are meant all meet.
+    """
+    from deltalake import DeltaTable
+
+    sought = rows.select([*identity, "landed_file", "reasons"])
+    with _looking(path, DeltaTable(str(path)), sought, _days(rows)) as looking:
+        columns, is_same = ", ".join(identity), _is_same(identity)
+        found = looking.sql(
+            "WITH arrived AS (SELECT landed_file, min(reasons) AS reasons, count(*) AS arrivals, "
+            f"{columns} FROM s GROUP BY landed_file, {columns}), placed AS (SELECT s.landed_file, s.reasons, arrivals,"
+            " CAST(t.landed_file = s.landed_file AS INTEGER) AS is_home"
+            f" FROM arrived AS s JOIN (SELECT * FROM t WHERE {among}) AS t ON {is_same})"
+            " SELECT landed_file, reasons, sum(is_home), sum(arrivals - is_home) FROM placed GROUP BY ALL"
+        ).fetchall()
+    return [Located(file, reasons, int(homes), int(duplicates)) for file, reasons, homes, duplicates in found]
+
+
+def brought(path: Path, deliveries: Sequence[str], on_days: Sequence[date], among: str) -> pa.Table:
+    """The rows of ``merged/`` that these deliveries brought, in MERGED's columns.
+
+    :param on_days: the days that they are of.
+    :param among: a condition on the table, ``t``, which all of them meet.
+    """
+    from deltalake import DeltaTable
+
+    names = pa.table({"landed_file": pa.array(deliveries, pa.string())})
+    with _looking(path, DeltaTable(str(path)), names, on_days) as looking:
+        columns = ", ".join(f't."{name}"' for name in MERGED.names)
+        found = looking.sql(f"SELECT {columns} FROM t SEMI JOIN s ON t.landed_file = s.landed_file WHERE {among}")
+        return found.to_arrow_table().cast(to_arrow_schema(MERGED, timezone="UTC"))
+
+
+def days(rows: pa.Table) -> list[date]:
+    """The days that ``rows`` are of."""
+    found: list[date] = pc.unique(rows[_DAY]).to_pylist()
+    return found
+
+
+def _days(rows: pa.Table) -> list[date] | None:
+    return days(rows) if _DAY in rows.column_names else None
+
+
+def _is_same(identity: Sequence[str]) -> str:
+    return " AND ".join(f"t.{name} IS NOT DISTINCT FROM s.{name}" for name in identity)
+
+
+@contextmanager
+def _looking(
+    path: Path, table: "DeltaTable", sought: pa.Table, days: Iterable[date] | None
+) -> "Iterator[DuckDBPyConnection]":
+    """A DuckDB that knows ``sought`` as ``s``, and as ``t`` the rows of the table on ``days``, if it is divided by them."""
+    with connected(MEMORY) as looking:
+        looking.register("s", sought)
+        schema: pa.Schema = pa.schema(table.schema().to_arrow())
+        if files := _files(path, table, None if days is None else set(days)):
+            there = looking.read_parquet(files, hive_partitioning=False, union_by_name=True)
+            # The day of a request is that of its time; the column is in the folders' names, not in the files.
+            columns = [_column(field, there.columns) for field in schema]
+            there.project(", ".join(columns)).create_view("t")
+        else:
+            looking.register("t", schema.empty_table())
+        yield looking
+
+
+def _column(field: pa.Field, there: Sequence[str]) -> str:
+    if field.name in there:
+        return f'"{field.name}"'
+    return f'{"CAST(timestamp AS DATE)" if field.name == _DAY else "NULL"} AS "{field.name}"'
+
+
+def _files(path: Path, table: "DeltaTable", days: set[date] | None) -> list[str]:
+    """The data files as DuckDB must be given them: it takes some characters for a pattern."""
+    actions: Any = table.get_add_actions(flatten=True)
+    names = actions.column("path").to_pylist()
+    is_divided = f"partition.{_DAY}" in actions.schema.names
+    if is_divided and days is not None:
+        own_days = actions.column(f"partition.{_DAY}").to_pylist()
+        names = [name for name, day in zip(names, own_days, strict=True) if day in days]
+    return [no_pattern(str(path.absolute() / unquote(name))) for name in names]

@@ -1,4 +1,4 @@
-"""Metrics: visitors rolled up by day, by IP and by agent. Exact counts for batch, mergeable sketches for streaming."""
+"""Running metrics: visitors rolled up by day, by IP and by agent, with mergeable sketches for distinct counts."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -6,18 +6,6 @@ from pyspark.sql import functions as F
 from lakehouse.metric_columns import METRIC_COLUMNS, METRIC_KEYS
 
 SUMS = ("requests", "bytes", "client_errors", "server_errors", "bot_requests")
-
-
-def exact(visitors: DataFrame, grain: str) -> DataFrame:
-    """One row per day and key, distinct counts exact, in the columns of ``METRIC_COLUMNS[grain]``.
-
-    :param visitors: as ``visitors.visitors`` makes them: unique in day, IP and agent, so that counting rows counts visitors.
-    :param grain: ``daily``, ``ip`` or ``agent``.
-    """
-    distinct = [F.count(F.lit(1)).alias("visitors")]
-    if grain == "daily":
-        distinct.append(F.count_distinct("ip").alias("ips"))
-    return _rolled_up(visitors, grain, distinct).select(*METRIC_COLUMNS[grain])
 
 
 def sketched(visitors: DataFrame, grain: str, lg_k: int) -> DataFrame:

@@ -1,8 +1,8 @@
-"""Visitors: one row per day, IP and agent, with its figures. Every metric is a roll-up of these, in stream and batch."""
+"""Visitors of a batch: one row per day, IP and agent, with its figures. Every running metric is a roll-up of these."""
 
 from collections.abc import Iterable
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.enrich import with_agents
@@ -10,12 +10,11 @@ from lakehouse.enrich import with_agents
 GRAIN = ("event_date", "ip", "agent")
 
 
-def visitors(requests: DataFrame, *figures: Column) -> DataFrame:
+def visitors(requests: DataFrame) -> DataFrame:
     """One row per (event_date, ip, agent) of ``requests``.
 
     :param requests: event_date, ip, agent, status, bytes, timestamp.
-    :param figures: further aggregates of them.
-    :return: GRAIN, requests, bytes, client_errors (4xx), server_errors (5xx), first_seen, last_seen, and ``figures``.
+    :return: GRAIN, requests, bytes, client_errors (4xx), server_errors (5xx), first_seen, last_seen.
     """
     status = F.col("status")
     return requests.groupBy(*GRAIN).agg(
@@ -25,13 +24,7 @@ def visitors(requests: DataFrame, *figures: Column) -> DataFrame:
         F.count_if(status.between(500, 599)).alias("server_errors"),
         F.min("timestamp").alias("first_seen"),
         F.max("timestamp").alias("last_seen"),
-        *figures,
     )
-
-
-def bot_requests() -> Column:
-    """Of requests that know whether their agent is a bot (``is_bot``), those that do so: a figure of a visitor."""
-    return F.count_if("is_bot").alias("bot_requests")
 
 
 def with_bot_requests(visitors: DataFrame, agents: Iterable[str | None]) -> DataFrame:

@@ -195,16 +195,14 @@ SOURCES = sorted(
 PARTS_OF_QUERIES = {
     "lakehouse/rules.py": {"FIRST_TIME", "LAST_TIME"},
     # The columns are the schema's, and the names of promoted ones, which the settings restrict to letters, digits and _.
-    "cleaner/delta_lake.py": {
-        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))", "is_uncommon",
+    "cleaner/insert.py": {
+        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))",
     },
+    "cleaner/steps.py": {"is_uncommon"},
+    "cleaner/stored.py": {"among", "condition", "columns", "is_same"},
     "cleaner/replay_rows.py": {"IS_ROW", "table(quarantine)"},
     "cleaner/maintain.py": {"table(path)", "where"},
-    "consumer/components/upsert.py": {
-        "table(path)", "view", "_assignments(grain)", "day_condition('t.event_date', days)",
-        "' AND '.join((f't.{key} <=> s.{key}' for key in METRIC_KEYS[grain]))", "', '.join(streaming_schema(grain).names)",
-        "', '.join((_first(name) for name in streaming_schema(grain).names))",
-    },
+    "consumer/components/counter.py": {"name", "query", "', '.join(EXACT_TABLES[name].columns)"},
     "consumer/components/day_panels.py": {"names"},
     "consumer/components/response_times.py": {"condition", "limit"},
     "consumer/components/table_reader.py": {"self._table(name, found)"},

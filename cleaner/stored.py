@@ -33,7 +33,7 @@ def new_rows(rows: pa.Table, table: "DeltaTable", path: Path, identity: Sequence
     """
     numbers = pa.array(range(rows.num_rows), pa.int32())
     sought = rows.select(list(identity)).append_column("number", numbers)
-    with _looking(path, table, sought, _days(rows)) as looking:
+    with _looking(path, table, sought, _days(rows, table)) as looking:
         condition, is_same = among or "true", _is_same(identity)
         found: Any = looking.sql(
             f"SELECT number FROM s ANTI JOIN (SELECT * FROM t WHERE {condition}) AS t ON {is_same} ORDER BY number"
@@ -49,8 +49,8 @@ def located(rows: pa.Table, path: Path, identity: Sequence[str], among: str) -> 
     """
     from deltalake import DeltaTable
 
-    sought = rows.select([*identity, "landed_file", "reasons"])
-    with _looking(path, DeltaTable(str(path)), sought, _days(rows)) as looking:
+    table, sought = DeltaTable(str(path)), rows.select([*identity, "landed_file", "reasons"])
+    with _looking(path, table, sought, _days(rows, table)) as looking:
         columns, is_same = ", ".join(identity), _is_same(identity)
         found = looking.sql(
             "WITH arrived AS (SELECT landed_file, min(reasons) AS reasons, count(*) AS arrivals, "
@@ -83,8 +83,9 @@ def days(rows: pa.Table) -> list[date]:
     return found
 
 
-def _days(rows: pa.Table) -> list[date] | None:
-    return days(rows) if _DAY in rows.column_names else None
+def _days(rows: pa.Table, table: "DeltaTable") -> list[date] | None:
+    """The days to look at in a table that is divided by them. Rejected rows may have days that Python does not know."""
+    return days(rows) if _DAY in table.metadata().partition_columns else None
 
 
 def _is_same(identity: Sequence[str]) -> str:

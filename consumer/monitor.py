@@ -52,7 +52,7 @@ def status(settings: Settings, now: datetime) -> Status:
         "archive": [landed[name][0] for name in unarchived],
         "metrics": _archived_since(lake, _looked_at(progress.get("metrics"))),
     }
-    tables = {name: _table(path) for name, path in lake.tables.items()}
+    tables = {name: _table(path) for name, path in settings.tables.items()}
     seen = Status(
         now=now,
         data_lake=lake.root,

@@ -311,6 +311,12 @@ class Settings(BaseSettings):
         return Lake(self.paths.data_lake)
 
     @property
+    def tables(self) -> dict[str, Path]:
+        """The Delta tables that a pipeline with these settings makes, by the name shown to the user."""
+        is_located = self.geoip.database is not None
+        return {name: path for name, path in self.lake.tables.items() if is_located or name != "metrics/batch/country"}
+
+    @property
     def enrichment(self) -> Enrichment:
         """What is written into ``delta/`` beyond ``merged/``."""
         return Enrichment(self.promoted, self.geoip.database, self.lake.landing / STAGED_FOLDER)

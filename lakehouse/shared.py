@@ -209,7 +209,8 @@ def _is_fit(door: Door, lake: Lake, conf: Mapping[str, str]) -> bool:
 
 
 def _versions(lake: Lake) -> dict[str, int]:
-    return {name: latest_version(path) for name, path in lake.tables.items() if "streaming" not in name}
+    """Of the tables that jobs read and write in that Spark."""
+    return {name: latest_version(lake.tables[name]) for name in ("merged", "quarantine", "delta")}
 
 
 def _known_versions(lake: Lake) -> dict[str, int]:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
+from lakehouse.settings import load_settings
 from tests.e2e.stack import OWNER, SERVICES, Stack, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -26,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_three_services_become_healthy_and_every_layer_gets_rows(stack: Stack) -> None:
     stack.wait_until_healthy()
     stack.wait_for(
-        "rows in every table", lambda: not any(stack.table(name).is_empty() for name in stack.lake.tables), 400
+        "rows in every table", lambda: not any(stack.table(name).is_empty() for name in load_settings().tables), 400
     )
     assert not stack.archive().is_empty()
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 HOUR = timedelta(hours=1)
-# With some 80 Spark's generated code of a MERGE is longer than the JVM takes, and runs interpreted, at half the speed.
+# Of a MERGE with 100 Spark cannot compile the generated code, and runs it interpreted, at half the speed; with 60 it can.
 MOST_RANGES = 40
 Range = tuple[datetime, datetime]
 

@@ -195,9 +195,11 @@ SOURCES = sorted(
 PARTS_OF_QUERIES = {
     "lakehouse/rules.py": {"FIRST_TIME", "LAST_TIME"},
     # The columns are the schema's, and the names of promoted ones, which the settings restrict to letters, digits and _.
-    "cleaner/delta_lake.py": {
-        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))", "is_uncommon",
+    "cleaner/steps.py": {"is_uncommon"},
+    "cleaner/insert.py": {
+        "table(path)", "' AND '.join(conditions)", "', '.join(columns)", "', '.join((f's.{name}' for name in columns))",
     },
+    "cleaner/stored.py": {"among", "columns", "condition", "is_same"},
     "cleaner/replay_rows.py": {"IS_ROW", "table(quarantine)"},
     "cleaner/maintain.py": {"table(path)", "where"},
     "consumer/components/upsert.py": {

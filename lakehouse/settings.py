@@ -128,7 +128,7 @@ class Merge(Group):
     """The cleaner's merge."""
 
     lock_seconds: Annotated[float, Field(ge=0)] = 50
-    max_ranges: Positive = 200
+    max_ranges: Positive = 20
     max_rows: Positive = 2_000_000
     small_files: Annotated[int, Field(ge=2)] = 32
 

@@ -15,7 +15,7 @@ from lakehouse.rules import TEXT_COLUMNS
 from lakehouse.schema import DELTA, MERGED
 from lakehouse.sql import hour_ranges, range_condition
 
-MAX_RANGES = 200
+MAX_RANGES = 20
 
 
 def main() -> None:

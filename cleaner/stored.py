@@ -57,7 +57,7 @@ def located(rows: pa.Table, path: Path, identity: Sequence[str], among: str) -> 
             f"{columns} FROM s GROUP BY landed_file, {columns}), placed AS (SELECT s.landed_file, s.reasons, arrivals,"
             " CAST(t.landed_file = s.landed_file AS INTEGER) AS is_home"
             f" FROM arrived AS s JOIN (SELECT * FROM t WHERE {among}) AS t ON {is_same})"
-            " SELECT landed_file, reasons, sum(is_home), sum(arrivals - is_home) FROM placed GROUP BY ALL"
+            " SELECT landed_file, reasons, sum(is_home), sum(arrivals - is_home) FROM placed GROUP BY ALL ORDER BY ALL"
         ).fetchall()
     return [Located(file, reasons, int(homes), int(duplicates)) for file, reasons, homes, duplicates in found]
 

@@ -24,8 +24,9 @@ from lakehouse.schema import MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import hour_ranges, range_condition
 
-# What this process has memory for, several times over, and the JVM hands over in one go.
-MAX_ROWS = 100_000
+# Off: a delivery that comes again after a replay is not accounted for whole (tests/spark/test_replay.py, with 100,000 here,
+# which this process has memory for). Until that is mended all passes are large ones.
+MAX_ROWS = 0
 MAX_BYTES = 64 * 1024 * 1024
 
 

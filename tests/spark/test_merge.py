@@ -28,8 +28,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True, params=["small", "large"])
 def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How large a pass is taken for: what a small one does in this process must come to the same as what Spark does."""
-    if request.param == "large":
-        monkeypatch.setattr(small_pass, "MAX_ROWS", 0)
+    monkeypatch.setattr(small_pass, "MAX_ROWS", 0 if request.param == "large" else 100_000)
     return str(request.param)
 
 

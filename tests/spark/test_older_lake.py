@@ -44,6 +44,8 @@ FIRST_SCHEMAS = [
     (landed_source, "SOURCE", (*FIRST_LANDED, "json", "landed_file", "arrived_at")),
     (archive, "ARCHIVED", (*FIRST_LANDED, "landed_file", "archived_at")),
     (delta_lake, "MERGED", FIRST_MERGED),
+    (steps, "MERGED", FIRST_MERGED),
+    (steps, "QUARANTINE", (*FIRST_LANDED, "landed_file", "reasons", "quarantined_at")),
     (small_pass, "MERGED", FIRST_MERGED),
     (stored, "MERGED", FIRST_MERGED),
     (enrich, "DELTA", (*FIRST_MERGED, "browser", "os", "device", "is_bot", "status_class")),

@@ -25,7 +25,8 @@ SIZES = (0, 1, 30, 20_000)
 
 def sketch(spark: SparkSession, begin: int, count: int, lg_k: int) -> bytes:
     values = spark.range(begin, begin + count).select(F.xxhash64("id").alias("key"))
-    return bytes(values.agg(F.hll_sketch_agg("key", lg_k)).head()[0])
+    (row,) = values.agg(F.hll_sketch_agg("key", lg_k)).collect()
+    return bytes(row[0])
 
 
 @pytest.mark.parametrize("lg_k", [4, 12])

@@ -233,7 +233,7 @@ def _query(record: Mapping[str, Any] | None, waiting_since: list[datetime], now:
         input_rate=_finite(progress.get("inputRowsPerSecond")),
         processed_rate=_finite(progress.get("processedRowsPerSecond")),
         batch_seconds=None if milliseconds is None else milliseconds / 1000,
-        state_rows=sum(s["numRowsTotal"] for s in progress.get("stateOperators", [])) if progress else None,
+        state_bytes=sum(s["memoryUsedBytes"] for s in progress.get("stateOperators", [])) if progress else None,
         waiting_seconds=(now - min(waiting_since)).total_seconds() if waiting_since else None,
     )
 

@@ -70,7 +70,9 @@ def stored_days(table: "DeltaTable", path: Path, columns: Mapping[str, str], day
         if day is None:
             parts.append(f"SELECT * FROM {files_table(files)}")
         elif day in wanted:
-            parts.append(f"SELECT DATE {text(day)} AS event_date, * FROM {files_table(files)}")
+            # Spark writes the partition's column into its files too, delta-rs does not.
+            others = "COLUMNS(lambda name: name <> 'event_date')"
+            parts.append(f"SELECT DATE {text(day)} AS event_date, {others} FROM {files_table(files)}")
     dates = ", ".join(f"DATE {text(day)}" for day in sorted(wanted))
     return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)}) WHERE event_date IN ({dates})"
 

@@ -29,7 +29,8 @@ _SYSTEM_ADVICE = {
 }
 _SPARK_ADVICE = _SYSTEM_ADVICE | {
     r"java\.lang\.OutOfMemoryError[^\n]*|SparkOutOfMemoryError": _MEMORY,
-    r"Python worker exited unexpectedly|Python worker failed to connect back": f"it was killed, most likely for want of memory: {_MEMORY}",
+    r"Python worker exited unexpectedly": f"it was killed, most likely for want of memory: {_MEMORY}",
+    r"Python worker failed to connect back": f"it was killed for want of memory, or the machine was too busy to start it in time: leave Spark more of its cores, or {_MEMORY}",
     r"java\.io\.IOException: Stream closed(?=[\s\S]*PythonWorkerFactory)": f"Spark's Python daemon was killed, most likely for want of memory: {_MEMORY}",
 }
 _RIVAL = re.compile(r"DELTA_CONCURRENT_[A-Z_]+|ConcurrentAppendException|ConcurrentDeleteReadException")

@@ -44,6 +44,8 @@ SQL_CONF = values(FIXED_SQL) | {
     # indexes and filters too, and with some millions of identities each look-up would read them from disk.
     "spark.sql.streaming.stateStore.rocksdb.writeBufferSizeMB": "16",
     "spark.sql.streaming.stateStore.rocksdb.maxWriteBufferNumber": "3",
+    # Nobody needs the number of remembered identities, and to count them each write is a look-up too.
+    "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     # Less to write for each batch.
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
 }

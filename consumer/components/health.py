@@ -53,6 +53,8 @@ class JobStatus:
 class QueryStatus:
     """A streaming query's last progress, and since when something waits for it. Rates are rows per second.
 
+    ``state_bytes`` is the memory outside the heap that its state takes: what it remembers to recognise duplicates.
+
     ``problem`` is why it cannot go on from its checkpoint at its next start, and what is to be done.
     """
 
@@ -63,7 +65,7 @@ class QueryStatus:
     input_rate: float | None = None
     processed_rate: float | None = None
     batch_seconds: float | None = None
-    state_rows: int | None = None
+    state_bytes: int | None = None
     waiting_seconds: float | None = None
     problem: str | None = None
 

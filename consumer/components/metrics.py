@@ -77,7 +77,8 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
 
     def write_batch(unique: DataFrame, batch_id: int) -> None:
         nonlocal tidied_at
-        found = visitors(unique).persist()
+        # In one partition: what is made of them then needs no exchange, which costs a small batch more than its rows.
+        found = visitors(unique).coalesce(1).persist()
         try:
             kinds = found.groupBy("event_date", "agent").count().collect()
             if not kinds:

@@ -137,7 +137,7 @@ def _took(job: JobStatus, now: datetime) -> str:
 
 
 def _queries_table(seen: Status) -> "Table":
-    table = _figures_table("query", "progress", "batch", "rows", "took", "rows/s", "state rows", "waiting")
+    table = _figures_table("query", "progress", "batch", "rows", "took", "rows/s", "state", "waiting")
     for name, query in seen.queries.items():
         table.add_row(
             safe(name),
@@ -146,7 +146,7 @@ def _queries_table(seen: Status) -> "Table":
             "" if query.rows is None else count_text(query.rows),
             "" if query.batch_seconds is None else f"{query.batch_seconds:.1f} s",
             "" if query.processed_rate is None else count_text(round(query.processed_rate)),
-            "" if query.state_rows is None else count_text(query.state_rows),
+            "" if query.state_bytes is None else bytes_text(query.state_bytes),
             "" if query.waiting_seconds is None else duration_text(query.waiting_seconds),
         )
     return table

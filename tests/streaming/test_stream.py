@@ -121,6 +121,23 @@ def test_what_landed_is_archived_as_it_came_and_counted(
     assert {grain: figures(lake, grain) for grain in GRAINS} == before
 
 
+def test_what_an_earlier_release_remembers_is_recognised(
+    run: Callable[[], None], lake: Lake, spark: SparkSession
+) -> None:
+    """It counted the identities in its state, with a look-up for each write."""
+    counting = "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows"
+    assert spark.conf.get(counting) == "false"
+    spark.conf.set(counting, "true")
+    try:
+        land_json(lake.landing / "a.json", [landed("e1"), landed("e2")])
+        run()
+    finally:
+        spark.conf.set(counting, "false")
+    land_json(lake.landing / "b.json", [landed("e1"), landed("e3"), landed("e3")])
+    run()
+    assert figures(lake, "daily") == [(DAY, 3, 1, 1, 300, 0, 0, 3, T0, T0)]
+
+
 def test_the_same_batch_twice_changes_nothing_and_its_id_is_in_deltas_log(
     settings: Settings, lake: Lake, spark: SparkSession
 ) -> None:

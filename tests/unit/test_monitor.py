@@ -186,7 +186,7 @@ def test_a_job_under_another_name_is_found_by_its_command(tmp_path: Path) -> Non
 PROGRESS = {
     "batchId": 7, "timestamp": "2024-05-17T12:00:00.000Z", "numInputRows": 1000, "inputRowsPerSecond": float("inf"),
     "processedRowsPerSecond": 250.5, "durationMs": {"latestOffset": 500, "triggerExecution": 4000},
-    "stateOperators": [{"numRowsTotal": 40}, {"numRowsTotal": 2}],
+    "stateOperators": [{"numRowsTotal": 0, "memoryUsedBytes": 40}, {"numRowsTotal": 0, "memoryUsedBytes": 2}],
 }  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def test_queries_tell_their_last_progress(settings: Settings, ledger: Ledger) ->
     seen = queries["metrics"]
     assert seen == QueryStatus(
         seen.progress_at, 7, "2024-05-17T12:00:00.000Z", 1000, input_rate=None, processed_rate=250.5, batch_seconds=4.0,
-        state_rows=42, waiting_seconds=None,
+        state_bytes=42, waiting_seconds=None,
     )  # fmt: skip
     assert seen.progress_at is not None
 
@@ -548,7 +548,7 @@ def test_eighty_columns_are_enough(busy: Status) -> None:
         "1 min ago 1 s 1 rows 1,234",
         "never run",
         "running 30 s",
-        "10 s ago 12345 1,000,000 4.2 s 33,000 1,000,000,000 5 s",
+        "10 s ago 12345 1,000,000 4.2 s 33,000 1.00 GB 5 s",
         "none yet",
         "late: merge",
     ):

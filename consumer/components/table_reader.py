@@ -104,7 +104,9 @@ class TableReader:
         columns = EXACT_TABLES[name].columns
         parts = [f"SELECT {empty_row({column: TYPES[kind] for column, kind in columns.items()})} WHERE false"]
         if found.files:
-            parts.append(f"SELECT *{_days_of_files(found)} FROM {files_table(found.files)}")
+            # Spark writes the partition's column into its files too, delta-rs does not.
+            others = "COLUMNS(lambda name: name <> 'event_date')" if found.is_by_day else "*"
+            parts.append(f"SELECT {others}{_days_of_files(found)} FROM {files_table(found.files)}")
         condition = " AND ".join(
             f"event_date {sign} DATE {text(day.isoformat())}"
             for sign, day in ((">=", self.first), ("<=", self.last)) if day and not found.is_by_day

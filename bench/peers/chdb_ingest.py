@@ -33,7 +33,7 @@ def main() -> None:
     lake.mkdir(parents=True, exist_ok=True)
     # As the producer compresses.
     settings = "output_format_parquet_compression_method = 'zstd', output_format_compression_level = 1"
-    chdb.query(  # type: ignore[no-untyped-call]
+    chdb.query(
         f"SELECT {', '.join(columns)} FROM ({lines}) WHERE notEmpty(g)"
         f" INTO OUTFILE {quoted(str(lake / OUTPUT))} FORMAT Parquet SETTINGS {settings}"
     )

@@ -24,9 +24,7 @@ from lakehouse.schema import MERGED, QUARANTINE
 from lakehouse.settings import Settings
 from lakehouse.sql import hour_ranges, range_condition
 
-# Off: a delivery that comes again after a replay is not accounted for whole (tests/spark/test_replay.py, with 100,000 here,
-# which this process has memory for). Until that is mended all passes are large ones.
-MAX_ROWS = 0
+MAX_ROWS = 100_000
 MAX_BYTES = 64 * 1024 * 1024
 
 

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from cleaner.figures import Located
-from lakehouse.duck import connected, no_pattern
+from lakehouse.duck import connected, files_by_day, no_pattern
 from lakehouse.schema import MERGED
 
 if TYPE_CHECKING:
@@ -97,31 +96,30 @@ def _looking(
     path: Path, table: "DeltaTable", sought: pa.Table, days: Iterable[date] | None
 ) -> "Iterator[DuckDBPyConnection]":
     """A DuckDB that knows ``sought`` as ``s``, and as ``t`` the rows of the table on ``days``, if it is divided by them."""
+    by_day = files_by_day(table, path)
     with connected(MEMORY) as looking:
         looking.register("s", sought)
         schema: pa.Schema = pa.schema(table.schema().to_arrow())
-        if files := _files(path, table, None if days is None else set(days)):
+        if files := [no_pattern(file) for day in _looked_at(by_day, days) for file in by_day[day]]:
             there = looking.read_parquet(files, hive_partitioning=False, union_by_name=True)
-            # The day of a request is that of its time; the column is in the folders' names, not in the files.
-            columns = [_column(field, there.columns) for field in schema]
+            columns = [_column(field.name, there.columns, is_divided=None not in by_day) for field in schema]
             there.project(", ".join(columns)).create_view("t")
         else:
             looking.register("t", schema.empty_table())
         yield looking
 
 
-def _column(field: pa.Field, there: Sequence[str]) -> str:
-    if field.name in there:
-        return f'"{field.name}"'
-    return f'{"CAST(timestamp AS DATE)" if field.name == _DAY else "NULL"} AS "{field.name}"'
+def _looked_at(by_day: Iterable[str | None], days: Iterable[date] | None) -> list[str | None]:
+    wanted = None if days is None else {None, *(day.isoformat() for day in days)}
+    return [day for day in by_day if wanted is None or day in wanted]
 
 
-def _files(path: Path, table: "DeltaTable", days: set[date] | None) -> list[str]:
-    """The data files as DuckDB must be given them: it takes some characters for a pattern."""
-    actions: Any = table.get_add_actions(flatten=True)
-    names = actions.column("path").to_pylist()
-    is_divided = f"partition.{_DAY}" in actions.schema.names
-    if is_divided and days is not None:
-        own_days = actions.column(f"partition.{_DAY}").to_pylist()
-        names = [name for name, day in zip(names, own_days, strict=True) if day in days]
-    return [no_pattern(str(path.absolute() / unquote(name))) for name in names]
+def _column(name: str, there: Sequence[str], *, is_divided: bool) -> str:
+    """A column of the table in SQL; of what some files lack, these have null.
+
+    The day that divides a table is in the names of its folders. Of its files, Spark's have the column too and delta-rs's
+    do not, so it is taken from the time, which is of that day in each of these tables.
+    """
+    if is_divided and name == _DAY:
+        return f"CAST(timestamp AS DATE) AS {_DAY}"
+    return f'"{name}"' if name in there else f'NULL AS "{name}"'

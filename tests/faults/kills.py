@@ -47,7 +47,7 @@ POINTS = {
     "merge": [
         *each_side("cleaner.delta_lake:create_table", 3),
         *each_side("cleaner.insert:insert_new", 4),
-        *each_side("cleaner.large_pass:count"),
+        *each_side("cleaner.small_pass:count"),
         *each_side("lakehouse.ledger:Ledger.record_files"),
         *each_side("lakehouse.ledger:Ledger.retire"),
         *each_side("cleaner.retire:_remove", 3),

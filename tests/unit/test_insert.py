@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from cleaner import insert
 from cleaner.delta_lake import BY_DAY
 from cleaner.insert import insert_new
 from cleaner.steps import IDENTITY
-from cleaner.stored import new_rows
+from cleaner.stored import brought, new_rows
 from lakehouse.commits import changes
 from lakehouse.errors import PipelineError
 from lakehouse.schema import MERGED
@@ -31,7 +33,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def requests(*ids: str | None, **fields: Any) -> pa.Table:
-    row = {"timestamp": T0, "event_date": T0.date(), "ip": "192.0.2.1"} | fields
+    row = {"timestamp": T0, "event_date": T0.date(), "ip": "192.0.2.1", "landed_file": "f"} | fields
     return pa.Table.from_pylist([row | {"event_id": event_id} for event_id in ids], SCHEMA)
 
 
@@ -49,6 +51,29 @@ def test_what_the_table_holds_is_not_inserted_again_null_included_and_files_are_
     found = changes(table, 0, version)
     assert found is not None
     assert (len(found.added[T0.date()]), found.rewritten) == (2, set())
+
+
+@pytest.mark.parametrize("spark_is_first", [True, False])
+def test_a_table_with_files_of_spark_and_of_this_process_is_looked_at_in_both(table: Path, spark_is_first: bool) -> None:
+    append_as_spark(requests("a"), table) if spark_is_first else insert_new(requests("a"), table, IDENTITY)
+    insert_new(requests("b"), table, IDENTITY) if spark_is_first else append_as_spark(requests("b"), table)
+    insert_new(requests("a", "b", "c"), table, IDENTITY)
+    assert ids(table) == ["a", "b", "c"]
+    brought_again = brought(table, ["f"], [T0.date()], "true")
+    assert sorted(zip(*(brought_again[name].to_pylist() for name in ("event_id", "event_date")), strict=True)) == [
+        (event_id, T0.date()) for event_id in ("a", "b", "c")
+    ]
+
+
+def append_as_spark(rows: pa.Table, table: Path) -> None:
+    """Append rows of one day in a file that has the partition's column, too."""
+    day = f"{rows['event_date'][0]}"
+    file = table / f"event_date={day}" / "part-0.parquet"
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(rows, file)
+    stats = f'{{"numRecords": {rows.num_rows}}}'
+    added = AddAction(str(file.relative_to(table)), file.stat().st_size, {"event_date": day}, 0, True, stats)
+    DeltaTable(str(table)).create_write_transaction([added], "append", DeltaTable(str(table)).schema(), ["event_date"])
 
 
 def test_rows_outside_of_the_condition_are_not_looked_at(table: Path) -> None:

@@ -51,6 +51,8 @@ SQL_CONF = values(FIXED_SQL) | {
 }
 # Settings that only a JVM at its start takes.
 STATIC_CONF = values(FIXED_STATIC) | {
+    # Each operator of each task takes a page at least. By default it is sixteen times as large here, and most of it stays empty.
+    "spark.buffer.pageSize": "1m",
     "spark.ui.enabled": "false",
     "spark.log.level": "WARN",
     "spark.ui.showConsoleProgress": "false",
@@ -60,6 +62,8 @@ STATIC_CONF = values(FIXED_STATIC) | {
 # The classes that Spark loads, archived at set-up. A JVM of another version goes without, and says nothing.
 CLASS_ARCHIVE = Path(pyspark.__file__).parent / "spark-classes.jsa"
 FROM_ARCHIVE = ("-Xlog:cds*=off", f'"-XX:SharedArchiveFile={CLASS_ARCHIVE}"')
+# Most of what a heap grows by otherwise is room for garbage: it begins small, and keeps a fifth to two fifths free.
+SMALL_HEAP = ("-XX:+UseSerialGC", "-XX:InitialHeapSize=96m", "-XX:MinHeapFreeRatio=20", "-XX:MaxHeapFreeRatio=40")
 # Without the second compiler a JVM reserves 48 MB for compiled code; when these are full it compiles no more, or dies.
 FIRST_COMPILER_ONLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 
@@ -160,7 +164,7 @@ def spark_session(
 def _java_options(*, is_local: bool, is_short: bool) -> list[str]:
     options = list(FROM_ARCHIVE) if CLASS_ARCHIVE.exists() else []
     if is_local:
-        options += ["-XX:+UseSerialGC", *(FIRST_COMPILER_ONLY if is_short else ())]
+        options += [*SMALL_HEAP, *(FIRST_COMPILER_ONLY if is_short else ())]
     if LOG4J.exists():
         options.append(f"-Dlog4j2.configurationFile={LOG4J.absolute().as_uri()}")
     return options

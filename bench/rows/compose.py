@@ -9,7 +9,7 @@ from bench.programs import start
 
 # As docker-compose.yml and the Dockerfile set them; the producer has nothing set.
 IMAGE = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-CONSUMER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "640m"}
+CONSUMER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}
 CLEANER = IMAGE | {"PIPELINE_SPARK__DRIVER_MEMORY": "512m"}
 
 

@@ -96,6 +96,20 @@ def test_rows_of_parquet_and_json_end_in_exactly_one_place(
     ]
 
 
+@pytest.mark.apache_spark
+def test_of_a_log_spread_over_years_spark_compiles_all_code(
+    run: Callable[[], int], lake: Lake, spark: SparkSession
+) -> None:
+    times = [T0 + timedelta(days=3 * n, hours=n) for n in range(300)]
+    land_parquet(lake.landing / "a.parquet", [landed(f"e{n}", timestamp=time) for n, time in enumerate(times)])
+    spark.conf.set("spark.sql.codegen.fallback", "false")  # code that is too large fails, instead of being interpreted
+    try:
+        run()
+    finally:
+        spark.conf.unset("spark.sql.codegen.fallback")
+    assert rows(lake.delta, "timestamp") == [(time,) for time in times]
+
+
 def test_identical_rows_without_an_id_are_all_kept_once(
     run: Callable[[], int], lake: Lake, spark: SparkSession
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import timeit
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
+@cache
 def _said(*words: str) -> str:
     """The number that a program says of its version."""
     if shutil.which(words[0]) is None:

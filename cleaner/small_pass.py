@@ -49,7 +49,7 @@ def merge_small(
     if accepted.num_rows:
         insert_new(_first(accepted).select(MERGED.names), lake.merged, IDENTITY, hours)
         # From the record, not from the batch: a row that an earlier pass merged is enriched as it stands there.
-        requests = stored.brought(lake.merged, [d.landed_file for d in taken], stored.days(accepted), hours)
+        requests = stored.brought(lake.merged, [d.landed_file for d in taken], stored.times(accepted), hours)
         if requests.num_rows:
             rows_again = spark.createDataFrame(requests, MERGED)
             insert_new(rows_again.transform(enriched, settings.enrichment).toArrow(), lake.delta, IDENTITY, hours)

@@ -66,7 +66,7 @@ def stored_days(table: "DeltaTable", path: Path, columns: Mapping[str, str], day
     """
     wanted = {day.isoformat() for day in days}
     parts = [f"SELECT {empty_row({name: TYPES[kind] for name, kind in columns.items()})} WHERE false"]
-    for day, files in files_by_day(table, path).items():
+    for day, files in _files_by_day(table, path).items():
         if day is None:
             parts.append(f"SELECT * FROM {files_table(files)}")
         elif day in wanted:
@@ -77,7 +77,7 @@ def stored_days(table: "DeltaTable", path: Path, columns: Mapping[str, str], day
     return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)}) WHERE event_date IN ({dates})"
 
 
-def files_by_day(table: "DeltaTable", path: Path) -> dict[str | None, list[str]]:
+def _files_by_day(table: "DeltaTable", path: Path) -> dict[str | None, list[str]]:
     """The table's data files, as it was opened, by the day of their partition; ``None`` in a table without partitions."""
     actions: Any = table.get_add_actions(flatten=True)
     files = [str(path / unquote(name)) for name in actions.column("path").to_pylist()]

@@ -92,6 +92,7 @@ def test_without_names_all_rows_of_the_form_are_measured(
     for name, row in ROWS.items():
         monkeypatch.setitem(ROWS, name, replace(row, measure=lambda _bench: ([], {})))
     monkeypatch.setattr("bench.__main__.FULL_BYTES", 0)
+    monkeypatch.setattr("bench.machine.LOOPS", 1)
     results = tmp_path / "results.json"
     done = CliRunner().invoke(app, ["run", *form, "--folder", str(tmp_path / "work"), "--results", str(results)])
     assert done.exit_code == 0

@@ -54,15 +54,26 @@ def test_what_the_table_holds_is_not_inserted_again_null_included_and_files_are_
 
 
 @pytest.mark.parametrize("spark_is_first", [True, False])
-def test_a_table_with_files_of_spark_and_of_this_process_is_looked_at_in_both(table: Path, spark_is_first: bool) -> None:
+def test_a_table_with_files_of_spark_and_of_this_process_is_looked_at_in_both(
+    table: Path, spark_is_first: bool
+) -> None:
     append_as_spark(requests("a"), table) if spark_is_first else insert_new(requests("a"), table, IDENTITY)
     insert_new(requests("b"), table, IDENTITY) if spark_is_first else append_as_spark(requests("b"), table)
     insert_new(requests("a", "b", "c"), table, IDENTITY)
     assert ids(table) == ["a", "b", "c"]
-    brought_again = brought(table, ["f"], [T0.date()], "true")
+    brought_again = brought(table, ["f"], {T0.date(): (T0, T0)}, "true")
     assert sorted(zip(*(brought_again[name].to_pylist() for name in ("event_id", "event_date")), strict=True)) == [
         (event_id, T0.date()) for event_id in ("a", "b", "c")
     ]
+
+
+def test_files_of_other_hours_are_not_opened(table: Path) -> None:
+    insert_new(requests("a"), table, IDENTITY)
+    for file in table.rglob("*.parquet"):
+        file.write_bytes(b"")  # read, this would be an error
+    later = T0.replace(hour=T0.hour + 1)
+    insert_new(requests("a", "b", timestamp=later), table, IDENTITY)
+    assert brought(table, ["f"], {T0.date(): (later, later)}, "true").num_rows == 2
 
 
 def append_as_spark(rows: pa.Table, table: Path) -> None:

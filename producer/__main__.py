@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, overridden, reporting_errors, stop_on_signals
-from lakehouse.settings import LandingFormat, LogFormat
+from lakehouse.settings import LandingFormat
 
 if TYPE_CHECKING:
     from lakehouse.settings import Ingest, Landing, Settings
@@ -116,7 +116,12 @@ def ingest(
         str | None, typer.Option(help="The site's name. It is part of each line's identity: keep to one for a log.")
     ] = None,
     log_format: Annotated[
-        LogFormat | None, typer.Option(help="How the lines are written; auto finds out for each file.")
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="How the lines are written: auto (finds out for each line), a format's name, or the format string of your "
+            "server: nginx's log_format or Apache's LogFormat.",
+        ),
     ] = None,
     file_format: FileFormat = None,
     follow: Annotated[
@@ -133,6 +138,7 @@ def ingest(
         settings = begin("producer", conf, LOG_NAME, is_writer=True)
         landing = overridden(settings.landing, format=file_format)
         reading = overridden(settings.ingest, site=site, log_format=log_format)
+        _check_format(reading.log_format)
         stop = stop_on_signals()
         from producer.limits import memory_limit, parsing_threads, usable_cores
         from producer.memory import keep_freed_memory
@@ -146,6 +152,19 @@ def ingest(
             has_failed = _ingest(paths, reading, _lander(settings, landing), stop, threads)
     if has_failed:
         raise typer.Exit(1)
+
+
+def _check_format(log_format: str) -> None:
+    """:raises InputError: no log can be read as that."""
+    from lakehouse.errors import InputError
+    from lakehouse.logs import printable
+    from producer.formats.detection import check_format
+    from producer.formats.directives import FormatError
+
+    try:
+        check_format(log_format)
+    except FormatError as error:
+        raise InputError(f"log format {printable(repr(log_format))}: {error}") from None
 
 
 def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event, threads: int) -> bool:

@@ -138,3 +138,13 @@ def _network(text: str) -> str:
     if address.ipv4_mapped is not None:
         return f"::ffff:{str(address.ipv4_mapped).rpartition('.')[0]}.0"
     return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX), strict=False).network_address)
+
+
+def private_share(addresses: pl.Series) -> float:
+    """What part of the addresses, as logged, is private: a proxy's of one's own, as a rule."""
+    if not addresses.len():
+        return 0.0
+    return float(addresses.str.contains(_PRIVATE).fill_null(value=False).sum()) / addresses.len()
+
+
+_PRIVATE = r'^["\[]*(?:::ffff:)?(?:10\.|127\.|192\.168\.|172\.(?:1[6-9]|2[0-9]|3[01])\.|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.|::1\b|f[cd][0-9a-f]{2}:)'

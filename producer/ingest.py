@@ -6,6 +6,7 @@ by side; rows are landed in the file's order.
 """
 
 import glob
+import ipaddress
 import logging
 import os
 import stat
@@ -22,7 +23,8 @@ from typing import TypeVar
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
 from producer.blocks import STDIN_DESCRIPTOR, Block, BlockReader, Log, PlainFile, Stream, open_file
-from producer.formats import first_timestamp
+from producer.formats.detection import first_timestamp
+from producer.formats.options import Options
 from producer.identity import line_spans
 from producer.landing import Lander, utc_now
 from producer.progress import Progress
@@ -252,7 +254,11 @@ class Quiet:
 
 def reading_of(source: str, settings: Ingest) -> Reading:
     """How the log called ``source`` is read under these settings."""
-    return Reading(source, settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips)
+    options = Options(settings.time_zone, settings.json_fields, settings.client_field)
+    trusted = tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies)
+    return Reading(
+        source, settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips, options, trusted
+    )
 
 
 Result = TypeVar("Result")

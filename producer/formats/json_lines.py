@@ -1,96 +1,114 @@
-r"""Lines of JSON, as web servers are commonly set up to write, to the fields that :mod:`producer.formats` lands. Pure.
+r"""Lines of JSON and LTSV, by the usual keys (``producer.formats.keys``) and those that the settings name. Pure.
 
-Each column has several usual spellings of its key; the first that the object has counts. Values that are objects or
-arrays are passed over. What no column took is kept in ``rescued``, a JSON object. nginx's default escaping writes
-``\xNN`` into what is meant to be JSON: such lines are taken too, and the escape stays in the value as it stays in a
-Combined line.
+Values that are objects are looked into by dotted keys; what no column took is kept in ``rescued``, a JSON object, in its place. Of a
+key that an object has twice the first value counts, the second is kept as ``key_2``. nginx's default escaping writes ``\xNN``
+into what is meant to be JSON: such lines are taken too, and the escape stays in the value as it stays in a Combined line.
+
+Lines of one logger mostly have the same keys in the same order: ``producer.formats.templates`` reads them without Python's
+help. All others are read here, one at a time.
 """
 
 import json
 import math
 import re
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
-TIMESTAMP = pl.Datetime("us", "UTC")
-TIME_KEYS = ("time_iso8601", "time_local", "msec", "@timestamp", "timestamp", "time", "ts")
-TEXT_KEYS = {
-    "ip": ("remote_addr", "client_ip", "clientip", "ip", "remote_ip"),
-    "user": ("remote_user", "user"),
-    "request": ("request",),
-    "referer": ("http_referer", "http_referrer", "referer", "referrer"),
-    "agent": ("http_user_agent", "user_agent", "agent"),
-    "host": ("host", "http_host", "server_name", "vhost"),
-}
-# A request in parts, for where it does not stand in one piece.
-PART_KEYS = {
-    "verb": ("request_method", "method"),
-    "uri": ("request_uri", "uri", "path"),
-    "version": ("server_protocol", "protocol"),
-    "arguments": ("args", "query_string"),
-}
-NUMBER_KEYS = {"status": ("status",), "bytes": ("body_bytes_sent", "bytes_sent", "bytes", "size")}
-SCALARS = frozenset({str, int, float})  # and not bool
-LARGEST = {"status": 2**31 - 1, "bytes": 2**63 - 1}
-SCHEMA: dict[str, pl.DataType] = {
-    "timestamp": TIMESTAMP, **dict.fromkeys((*TEXT_KEYS, *PART_KEYS), pl.String()), "status": pl.Int32(),
-    "bytes": pl.Int64(), "rescued": pl.String(),
-}  # fmt: skip
+from producer.formats.columns import no_fields, with_all_fields
+from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
+from producer.formats.ltsv import entry_of
+from producer.formats.options import Options
+from producer.formats.text import fields_of
+
+COLUMNS = (*JSON_KEYS, "forwarded", "rescued")
+# Deeper objects are kept whole.
+DEEPEST = 4
+SHAPES_KNOWN = 200
+LARGEST_INTEGER = 10**18
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
-_LOGGED_TIME = re.compile(r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", re.ASCII)
-_EPOCH_NUMBER = re.compile(r"\d{1,17}(?:\.\d{1,18})?", re.ASCII)
-_DIGITS = re.compile(r"\d{1,19}", re.ASCII)
-_SHORTEST_ISO_TIME = len("20150517T100503")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# From so many on, an epoch counts milliseconds, and then microseconds.
-_MILLISECONDS, _MICROSECONDS = 10**11, 10**14
+_HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
+_HAS_TIME = re.compile(r"\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
+_METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
+_URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
+_SMALLEST_EPOCH = 10**8
 
 Entry = dict[str, Any]
-Fields = tuple[datetime | str | int | None, ...]
-NOT_PARSED: Fields = (None,) * len(SCHEMA)
-NO_PARTS: dict[str, str | None] = dict.fromkeys(PART_KEYS)
+Path = tuple[str, ...]
+Texts = tuple[str | None, ...]
+NOT_PARSED: Texts = (None,) * len(COLUMNS)
 
 
-def json_fields(lines: pl.Series) -> pl.DataFrame:
-    """One row for each line with the columns of ``SCHEMA``; of a line that does not parse, all are null."""
-    columns = zip(*map(_fields, lines), strict=True) if lines.len() else ([] for _ in SCHEMA)
-    return pl.DataFrame(
-        [pl.Series(name, column, kind) for (name, kind), column in zip(SCHEMA.items(), columns, strict=True)]
-    )
+class JsonFormat:
+    """Reads a JSON object in each line; a word glued before it, a comma behind it and NULs before it go."""
+
+    name = "json"
+
+    def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
+        """``FIELDS`` for each line, in order."""
+        return _read(lines, json_object, Columns(JSON_KEYS, options), options)
 
 
-def _fields(line: str) -> Fields:
-    """The fields of one line. It parses if it is an object with a time and a request, whole or in parts."""
-    entry = _object(line)
-    time = None if entry is None else _time(entry)
-    if entry is None or time is None:
-        return NOT_PARSED
-    try:
-        numbers = [_number(entry, keys, LARGEST[name]) for name, keys in NUMBER_KEYS.items()]
-    except ValueError:
-        return NOT_PARSED
-    texts = {name: _text(entry, keys) for name, keys in TEXT_KEYS.items()}
-    parts = NO_PARTS if texts["request"] else _parts(entry)
-    if texts["request"] is None and parts["uri"] is None:
-        return NOT_PARSED
-    try:
-        return (time, *texts.values(), *parts.values(), *numbers, _rescued(entry))
-    except RecursionError:
-        return NOT_PARSED
+class LtsvFormat:
+    """Reads labelled tab-separated values."""
+
+    name = "ltsv"
+
+    def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
+        """``FIELDS`` for each line, in order."""
+        if not lines.str.contains("\t", literal=True).any():
+            return no_fields(lines.len())
+        return _read(lines, entry_of, Columns(LTSV_KEYS, options), options)
 
 
-def _object(line: str) -> Entry | None:
-    if not line.lstrip(" \t").startswith("{"):
+def _read(
+    lines: pl.Series, entry_of_line: Callable[[str], Entry | None], columns: "Columns", options: Options
+) -> pl.DataFrame:
+    rows = [_texts(entry_of_line(line), columns) for line in lines]
+    return fields_from_texts(zip(*rows, strict=True) if rows else ([] for _ in COLUMNS), options)
+
+
+def fields_from_texts(columns: Iterable[Iterable[str | None]], options: Options) -> pl.DataFrame:
+    """``FIELDS`` from the texts of ``COLUMNS``, a series or a tuple for each."""
+    texts = pl.DataFrame([pl.Series(n, column, pl.String) for n, column in zip(COLUMNS, columns, strict=True)])
+    return fields_from_frame(texts, options)
+
+
+def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
+    """``FIELDS`` from a frame with the columns of ``COLUMNS``; a row without time did not parse."""
+    if texts["time"].null_count() == texts.height:
+        return no_fields(texts.height)
+    whole = fields_of(texts.drop("method", "target", "query", "protocol", "rescued", "forwarded"), options)
+    parts = fields_of(texts.select("time", "method", "target", "query", "protocol"), options)
+    has_request = texts["request"].is_not_null() & ((texts["request"] != "") | texts["target"].is_null())
+    names = ("method", "path", "query", "protocol")
+    status = texts["status"].replace(["", "-"], None)
+    is_odd = (status.is_not_null() & whole["status"].is_null()) | (whole["status"] < 0).fill_null(value=False)
+    fields = whole.with_columns(
+        *(pl.when(has_request).then(pl.col(name)).otherwise(parts[name]).alias(name) for name in names),
+        texts["rescued"],
+        texts["forwarded"],
+        pl.when(~is_odd).then("timestamp").alias("timestamp"),
+    ).with_columns(pl.col("query").replace(["", "-"], None) if texts["request"].null_count() == texts.height else "query")
+    return with_all_fields(fields)
+
+
+# One line ------------------------------------------------------------------------------------------------------------
+
+
+def json_object(line: str) -> Entry | None:
+    """The line's JSON object, ``None`` where it has none."""
+    start = line.find("{")
+    if start < 0 or (start > 0 and line[:start].strip(" \t\x00,[\ufeff") not in ("", "escape=json", "@cee:")):
         return None
+    text = line[start:].rstrip(" \t\r,]") if start == 0 or line[:start].strip(" \t\x00") != "[" else line
     try:
         try:
-            value = _DECODER.decode(line)
+            value = _DECODER.decode(text)
         except ValueError:
-            value = _DECODER.decode(_NGINX_ESCAPE.sub(_kept_escape, line))
+            value = _DECODER.decode(_NGINX_ESCAPE.sub(_kept_escape, text))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -106,101 +124,199 @@ def _float(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
-_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str)
+def _without_doubles(pairs: list[tuple[str, Any]]) -> Entry:
+    """An object; of a key that comes twice, the second value has a further name."""
+    entry = dict(pairs)
+    if len(entry) == len(pairs):
+        return entry
+    entry = {}
+    for key, value in pairs:
+        name, count = key, 2
+        while name in entry:
+            name, count = f"{key}_{count}", count + 1
+        entry[name] = value
+    return entry
+
+
+_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs_hook=_without_doubles)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _parts(entry: Entry) -> dict[str, str | None]:
-    """The parts of the request; arguments only where the URI has none."""
-    uri = _text(entry, PART_KEYS["uri"])
-    has_query = uri is not None and "?" in uri
-    return {
-        name: uri if name == "uri" else None if name == "arguments" and has_query else _text(entry, keys)
-        for name, keys in PART_KEYS.items()
-    }
+class Columns:
+    """Where an object has the values of our columns, by the keys that it has."""
+
+    def __init__(self, keys: Keys, options: Options) -> None:
+        named = {"timestamp": "time", "path": "target"}
+        chosen = {named.get(column, column): path for column, path in options.json_fields.items()}
+        self._keys = {column: ((chosen[column],) if column in chosen else ()) + keys[column] for column in keys}
+        self.url_keys = URL_KEYS | ({chosen["target"]} if "target" in chosen else set())
+        self.named = frozenset(chosen.values())
+        self.has_named_parts = "target" in chosen
+        self._options = options
+        self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
+
+    def plan(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
+        """For each column the paths that may have its value, the likeliest first, of an object with these."""
+        plan = self._plans.get(shape)
+        if plan is None:
+            if len(self._plans) >= SHAPES_KNOWN:
+                self._plans.clear()
+            plan = self._plans[shape] = self._found(shape)
+        return plan
+
+    def _found(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
+        by_name: dict[str, Path] = {}
+        for path in shape:
+            by_name.setdefault(".".join(path), path)
+        for path in shape:
+            if path[0] in NESTING_KEYS:
+                by_name.setdefault(".".join(path[1:]), path)
+        found = {column: [by_name[key] for key in keys if key in by_name] for column, keys in self._keys.items()}
+        found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
+        return found
 
 
-def _rescued(entry: Entry) -> str | None:
-    """What is left of the entry, as JSON; nulls say nothing.
-
-    :raises RecursionError: it is nested too deep.
-    """
-    rest = {key: value for key, value in entry.items() if value is not None}
-    return _unicode(_ENCODER.encode(rest)) if rest else None
+class _Value(NamedTuple):
+    path: Path
+    text: str
 
 
-def _taken(entry: Entry, keys: tuple[str, ...]) -> str | int | float | None:
-    """The first value that a column can take. It leaves the entry."""
-    for key in keys:
-        if type(entry.get(key)) in SCALARS:
-            return cast("str | int | float", entry.pop(key))
+def _texts(entry: Entry | None, columns: Columns) -> Texts:
+    """The texts of ``COLUMNS``. A line parses if it has a time and a request, whole or in parts."""
+    if entry is None:
+        return NOT_PARSED
+    try:
+        flat = dict(_leaves(entry, ()))
+        plan = columns.plan(tuple(flat))
+        found = _values(flat, plan, columns)
+        if "time" not in found or not ("request" in found or "target" in found):
+            return NOT_PARSED
+        site = _url_taken_apart(found, columns)
+        taken = {value.path for column, value in found.items() if _is_whole(column, value)}
+        forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
+        rest = without(entry, taken)
+        rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
+        texts = [found[column].text if column in found else None for column in JSON_KEYS]
+    except RecursionError:
+        return NOT_PARSED
+    if site is not None and "site" not in found:
+        texts[-1] = site
+    return (*texts, forwarded, rescued)
+
+
+def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
+    for key, value in entry.items():
+        path = (*above, key)
+        if isinstance(value, dict) and len(path) < DEEPEST:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+def _values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, _Value]:
+    found: dict[str, _Value] = {}
+    for column in JSON_KEYS:
+        value = _CHOICES.get(column, _first)(flat, plan[column], columns)
+        if value is not None and not any(value.path == other.path for other in found.values()):
+            found[column] = value
+    request = found.get("request")
+    if request is None:
+        return found
+    if columns.has_named_parts:
+        del found["request"]
+    elif " " not in request.text and request.text not in ("", "-") and "method" in found and request.text != found["method"].text:
+        found["target"] = found.pop("request")
+    elif request.text:  # the parts say the same again: they stay where they are
+        for column in ("method", "target", "query", "protocol"):
+            found.pop(column, None)
+    elif "target" in found:
+        del found["request"]
+    if "?" in found.get("target", request).text:
+        found.pop("query", None)
+    return found
+
+
+def _first(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _Value | None:
+    """The first that has a text; one that says nothing only where no other has any."""
+    empty = None
+    for path in paths:
+        text = _text(flat[path])
+        if text is None:
+            continue
+        if text not in ("", "-"):
+            return _Value(path, text)
+        empty = empty or _Value(path, text)
+    return empty
+
+
+def _address(flat: Mapping[Path, Any], paths: list[Path], columns: Columns) -> _Value | None:
+    """The first that holds an address, else as any other."""
+    for path in paths:
+        text = _text(flat[path])
+        if text is not None and _HAS_ADDRESS.search(text):
+            return _Value(path, text)
+    return _first(flat, paths, columns)
+
+
+def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _Value | None:
+    """The first that may be a time and is no duration."""
+    for path in paths:
+        value = flat[path]
+        text = _text(value)
+        if text is None or not _HAS_TIME.search(text) or (isinstance(value, float) and value < _SMALLEST_EPOCH):
+            continue
+        return _Value(path, text.strip())
     return None
 
 
-def _text(entry: Entry, keys: tuple[str, ...]) -> str | None:
-    value = _taken(entry, keys)
-    if value is None:
+_CHOICES = {"ip": _address, "time": _time}
+
+
+def _url_taken_apart(found: dict[str, _Value], columns: Columns) -> str | None:
+    """Leaves the path and query of a full URL; its host."""
+    target = found.get("target")
+    if target is None or ".".join(target.path) not in columns.url_keys:
         return None
-    return _unicode(value if isinstance(value, str) else str(value))
+    url = _URL.fullmatch(target.text)
+    if url is None:
+        return None
+    found["target"] = _Value(target.path, (url[2] or "/") + (url[3] or ""))
+    return url[1]
 
 
-def _unicode(text: str) -> str:
+def _is_whole(column: str, value: _Value) -> bool:
+    """Whether the column says all that the value did: of a list of addresses, or one with a port, it does not."""
+    return column != "ip" or ("," not in value.text and not re.search(r"[.\]][^:]*:\d+$", value.text))
+
+
+def without(entry: Entry, taken: set[Path]) -> Entry:
+    """The entry without the values at these paths, nulls, and objects that were emptied by it."""
+    rest: Entry = {}
+    for key, value in entry.items():
+        if (key,) in taken or value is None:
+            continue
+        below = {path[1:] for path in taken if path[0] == key and len(path) > 1}
+        if below and isinstance(value, dict):
+            value = without(value, below)
+            if not value:
+                continue
+        rest[key] = value
+    return rest
+
+
+def _text(value: Any) -> str | None:
+    """A scalar's text, or that of a list of texts; ``None`` for what no column can take."""
+    if type(value) is str:
+        return unicode_text(value)
+    if type(value) is int:
+        return str(value) if abs(value) < LARGEST_INTEGER * 10 else f"{float(value)!r}"
+    if type(value) is float:
+        return str(int(value)) if value.is_integer() and abs(value) < LARGEST_INTEGER else repr(value)
+    if type(value) is list and value and all(type(item) is str for item in value):
+        return unicode_text(", ".join(cast("list[str]", value)))
+    return None
+
+
+def unicode_text(text: str) -> str:
     """``text`` with half surrogates as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _number(entry: Entry, keys: tuple[str, ...], largest: int) -> int | None:
-    """A count, or ``None`` where there is none.
-
-    :raises ValueError: something else stands there, or it is too large.
-    """
-    value = _taken(entry, keys)
-    if value is None or value in ("", "-"):
-        return None
-    if isinstance(value, str):
-        if not _DIGITS.fullmatch(value):
-            raise ValueError(value)
-        value = int(value)
-    if not 0 <= value <= largest or value != int(value):
-        raise ValueError(value)
-    return int(value)
-
-
-def _time(entry: Entry) -> datetime | None:
-    for key in TIME_KEYS:
-        value = entry.get(key)
-        if type(value) in SCALARS:
-            try:
-                time = _instant(str(value))
-            except (ValueError, OverflowError):
-                continue
-            del entry[key]
-            return time
-    return None
-
-
-def _instant(text: str) -> datetime:
-    """A time as ISO 8601 (in UTC where it names no offset), as Combined has it, or as an epoch.
-
-    :raises ValueError: it is none of these.
-    :raises OverflowError: it is outside the years 1 to 9999.
-    """
-    if _EPOCH_NUMBER.fullmatch(text):
-        return _from_epoch(Decimal(text))
-    if _LOGGED_TIME.fullmatch(text):
-        time = datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z")
-    elif len(text) < _SHORTEST_ISO_TIME:
-        raise ValueError(text)
-    else:
-        time = datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _from_epoch(number: Decimal) -> datetime:
-    if number >= _MICROSECONDS:
-        micros = number
-    elif number >= _MILLISECONDS:
-        micros = number * 1000
-    else:
-        micros = number * 1_000_000
-    return _EPOCH + timedelta(microseconds=int(micros))

@@ -3,12 +3,12 @@
 The labels are those of the LTSV page and of nginx. Lines are read label by label, and then as JSON's objects are.
 """
 
-from producer.formats.json_lines import Entry
+from typing import Any
 
 
-def entry_of(line: str) -> Entry | None:
+def entry_of(line: str) -> dict[str, Any] | None:
     """The line's values by their labels; a value of a label that comes twice is kept under a further name."""
-    entry: Entry = {}
+    entry: dict[str, Any] = {}
     for item in line.rstrip("\r\n").split("\t"):
         label, colon, value = item.partition(":")
         if not colon or not label or " " in label or '"' in label:

@@ -22,7 +22,7 @@ from producer.formats.text import BLANKS, FIELD, IN_QUOTES, Pattern, Reader, fie
 
 _TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _VHOST = rf"(?P<site>\[[0-9A-Fa-f:.%]+\]|[^{BLANKS}:\"\x00\[\]]+):[0-9]+ "
-_FRONT = rf'(?P<ip>[^{BLANKS}"\x00]+) - (?P<user>{FIELD}) \[(?P<time>{_TIME})\] '
+_FRONT = rf'(?P<ip>[^{BLANKS}"\x00]+) - (?P<user>[^{BLANKS}"]+) \[(?P<time>{_TIME})\] '
 _BACK = (
     r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
     rf'(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)?$'
@@ -53,13 +53,14 @@ VHOST = Grammar(f'^{_VHOST}{_FRONT}"{USUAL_REQUEST}"{_BACK}', _ANY)
 
 # What stands before the time of an odd line; the first that matches counts.
 _SITE = rf"(?P<site>(?:[0-9A-Za-z_*-]*[.])+[0-9A-Za-z_-]*[A-Za-z][0-9A-Za-z_-]*\.?|localhost|_|[^{BLANKS}:\"\x00\[\]]+:[0-9]+|\[[0-9A-Fa-f:.%]+\]:[0-9]+)"
+_WORD = rf"[^{BLANKS}\[\]]+"
 _USER = rf'(?P<user>"[^"]*"|{FIELD})'
 _PLAIN_FRONTS = (
     rf"^(?P<remote_addr>{ADDRESS_LIST}) +- +\[(?P<ip>{ADDRESS_LIST})\] +(?P<ident>{FIELD}) +{_USER}$",
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<user>-|[^{BLANKS}]+)$",
-    rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}(?: +{FIELD})+) +(?P<user>-)$",
-    rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +(?P<user>.+)$",
+    rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}(?: +{_WORD})+) +(?P<user>-)$",
+    rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}) +(?P<user>[^\[\]]+)$",
 )
 _HOST_FRONT = rf'^(?P<ip>[^{BLANKS}"\x00]+) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
 _VHOST_FRONTS = (
@@ -100,8 +101,9 @@ class CombinedFormat:
             rows = texts[places]
             front = rows["front"].str.extract_groups(expression).struct.unnest()
             is_read = front["ip"].is_not_null()
-            if expression == _HOST_FRONT:  # a name before an address is no client
-                is_read &= ~front["ident"].str.contains(f"^{ADDRESS_LIST}$").fill_null(value=False)
+            if "ident" in front.columns:  # the address before it is one of a list, and a name before it no client
+                is_address = front["ident"].str.contains(f"^{ADDRESS_LIST}$").fill_null(value=False)
+                is_read &= ~is_address if expression == _HOST_FRONT else ~(is_address & front["ip"].str.ends_with(","))
             if not is_read.any():
                 return no_fields(rows.height)
             found = rows.drop("front", "tail").with_columns(

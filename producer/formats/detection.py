@@ -154,8 +154,8 @@ def detect(lines: pl.Series, parsing: Parsing | str = "auto") -> str | None:
 
 def first_timestamp(lines: pl.Series, parsing: Parsing | str = "auto") -> datetime | None:
     """The first time that can be read in the lines."""
-    for start in range(0, min(lines.len(), SAMPLE_LINES), 10):
-        found = parse(lines.slice(start, 10), parsing).rows["timestamp"].drop_nulls()
+    for count in (10, SAMPLE_LINES):
+        found = parse(lines.head(count), parsing).rows["timestamp"].drop_nulls()
         if found.len():
             first: datetime = found[0]
             return first
@@ -176,7 +176,7 @@ class _Reading:
     def read_below_headers(self, header: str | None) -> None:
         """Lines of a W3C log, each by the header above it."""
         starts = self._lines.str.starts_with(HEADER)
-        headers = pl.select(pl.when(starts).then(self._lines).forward_fill().fill_null(header)).to_series()
+        headers = pl.select(pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(header, pl.String))).to_series()
         is_directive = self._lines.str.contains(f"^(?:{'|'.join(DIRECTIVES)})")
         self._is_row = ~(is_directive & (headers.is_not_null() | starts.any()))
         distinct = headers.drop_nulls().unique(maintain_order=True)
@@ -194,7 +194,7 @@ class _Reading:
                 return
             self._take(left, self._lines if left is None else self._lines.filter(left), known, "")
             left = self._left()
-        if not self._envelope and left is not None and left.any():
+        if not self._envelope and (left is None or left.any()):
             self._read_opened()
 
     def result(self) -> Parsed:
@@ -272,9 +272,9 @@ class _Reading:
             for name in names.unique(maintain_order=True):
                 mask = ~is_read & (names == name)
                 if mask.any():
-                    rows = pl.Series([False] * self._lines.len()).scatter(places.filter(mask), value=True)
+                    rows = pl.Series([False] * self._lines.len()).scatter(places.filter(mask), True)
                     read = self._take(rows, lines.filter(mask), known, name, enveloped.filter(mask))
-                    is_read = is_read.scatter(pl.int_range(lines.len(), eager=True).filter(mask).filter(read), value=True)
+                    is_read = is_read.scatter(pl.int_range(lines.len(), eager=True).filter(mask).filter(read), True)
         return is_read
 
     def _drop(self, read: pl.Series, followers: Mapping[int, list[int]]) -> None:
@@ -282,12 +282,12 @@ class _Reading:
         gone = [place for first in read if first in followers for place in followers[first]]
         if gone:
             kept = self._is_row if self._is_row is not None else pl.Series([True] * self._lines.len())
-            self._is_row = kept.scatter(gone, value=False)
+            self._is_row = kept.scatter(gone, False)
 
 
 def _within(mask: pl.Series, inner: pl.Series) -> pl.Series:
     places = pl.int_range(mask.len(), eager=True).filter(mask).filter(inner)
-    return pl.Series([False] * mask.len()).scatter(places, value=True)
+    return pl.Series([False] * mask.len()).scatter(places, True)
 
 
 def _both_said(outer: pl.Series, inner: pl.Series) -> pl.Series:

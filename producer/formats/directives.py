@@ -5,9 +5,11 @@ the header's name or the directive's letter. A format without a time or a client
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from producer.addresses import ADDRESS_LIST
 from producer.formats.combined import USUAL_REQUEST
 from producer.formats.text import IN_QUOTES, Pattern
 
@@ -61,11 +63,9 @@ _QUOTED_PIECE = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*
 _WITH_WORDS = re.compile(r"""\s*(?:log_format\s+\S+\s+(?:escape=\w+\s+)?|LogFormat\s+|CustomLog\s+\S+\s+)(?=['"])""")
 _APACHE_NAME_BEHIND = re.compile(r"""("(?:[^"\\]|\\.)*")\s+[\w-]+\s*""", re.DOTALL)
 
-# How values look, in the first pass, by column and else by name.
-_STRICT = {
-    "status": r"[0-9]{3}|-", "bytes": r"[0-9]+|-1?", "ip": r"\S+", "protocol": r"[^ \t\"]*",
-    "method": r"[^ \t\"]*",
-}  # fmt: skip
+# How values look, by column and by name.
+_STRICT = {"status": r"[0-9]{3}|-", "bytes": r"[0-9]+|-1?"}
+_CLIENT = rf'{ADDRESS_LIST}|[^ \t"\x00]+?'
 _LOGGED_TIME = r"[0-9]{1,2}/[A-Za-z]{3}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?: ?[+-][0-9]{2}:?[0-9]{2})?"
 _STRICT_TIMES = {"time_local": _LOGGED_TIME, "time_iso8601": r"[0-9T:.,Z+-]{19,40}", "msec": r"[0-9]+[.,]?[0-9]*"}
 _LISTS = re.compile(r"upstream_|forwarded_for")
@@ -91,6 +91,7 @@ class Variable:
 
 
 Part = str | Variable
+Look = Literal["usual", "quoted", "loose"]
 
 
 def is_format_string(text: str) -> bool:
@@ -113,7 +114,9 @@ def compiled(text: str) -> Pattern:
 
 def nginx_pattern(name: str, text: str, *, has_tail: bool = False, has_url: bool = False) -> Pattern:
     """A pattern by that name of lines that nginx's syntax can describe; with a tail, more fields may follow."""
-    return pattern(name, list(_nginx_parts(text)), NGINX_COLUMNS, has_tail=has_tail, has_url=has_url)
+    return pattern(
+        name, list(_nginx_parts(text)), NGINX_COLUMNS, has_tail=has_tail, has_url=has_url, looks=("usual", "quoted")
+    )
 
 
 # From text to parts --------------------------------------------------------------------------------------------------
@@ -208,17 +211,19 @@ def _apache_time(directive: str, name: str | None) -> Variable:
 
 
 def pattern(
-    name: str, parts: list[Part], columns: Mapping[str, tuple[str, ...]], *, has_tail: bool = False, has_url: bool = False
+    name: str, parts: list[Part], columns: Mapping[str, tuple[str, ...]], *, has_tail: bool = False, has_url: bool = False,
+    looks: Sequence[Look] = ("usual", "quoted", "loose"),
 ) -> Pattern:
-    """The pattern of a format's parts: two expressions, a strict one and one for odd values."""
+    """The pattern of a format's parts.
+
+    :param looks: ``usual`` takes usual requests apart in one pass; ``quoted`` takes any that stand in quotes; ``loose`` takes values
+        as well that their place does not let expect, such as blanks in a user's name or quotes that were not escaped.
+    """
     parts, time_format = _with_one_time(_merged(parts))
     _check_separated(parts)
     groups = _groups(parts, columns)
     keys = {group: parts[n].key for n, group in groups.items() if isinstance(parts[n], Variable)}  # type: ignore[union-attr]
-    expressions = [
-        _expression(parts, groups, is_strict=True, has_tail=has_tail),
-        _expression(parts, groups, is_strict=False, has_tail=has_tail),
-    ]
+    expressions = dict.fromkeys(_expression(parts, groups, look, has_tail=has_tail) for look in looks)
     return Pattern(name, tuple(expressions), keys, has_url=has_url, time_format=time_format)
 
 
@@ -281,41 +286,47 @@ def _listed(names: tuple[str, ...]) -> str:
     return " or ".join(names[:3])
 
 
-def _expression(parts: list[Part], groups: dict[int, str], *, is_strict: bool, has_tail: bool) -> str:
-    looks = []
+def _expression(parts: list[Part], groups: dict[int, str], look: Look, *, has_tail: bool) -> str:
+    pieces = []
     for n, part in enumerate(parts):
         if isinstance(part, str):
-            looks.append(_literal(part, is_strict=is_strict))
+            pieces.append(_literal(part, look))
         else:
-            before = parts[n - 1] if n else ""
-            after = parts[n + 1] if n + 1 < len(parts) else ""
-            looks.append(_value(part, groups[n], str(before), str(after), is_strict=is_strict))
+            before, after = _text_at(parts, n - 1), _text_at(parts, n + 1)
+            pieces.append(_value(part, groups[n], before, after, look))
     tail = r"(?: (?P<rest>.*))?" if has_tail else r" ?"
-    return rf"(?s)^[\x00]*{''.join(looks)}{tail}$"
+    return rf"(?s)^[\x00]*{''.join(pieces)}{tail}$"
 
 
-def _literal(text: str, *, is_strict: bool) -> str:
-    return re.escape(text) if is_strict else re.sub(r"(\\ )+", " +", re.escape(text))
+def _text_at(parts: list[Part], place: int) -> str:
+    part = parts[place] if 0 <= place < len(parts) else ""
+    return part if isinstance(part, str) else "\0"
 
 
-def _value(variable: Variable, group: str, before: str, after: str, *, is_strict: bool) -> str:
-    if group == "request" and is_strict and before.endswith('"') and after.startswith('"'):
+def _literal(text: str, look: Look) -> str:
+    return re.escape(text) if look != "loose" else re.sub(r"(\\ )+", " +", re.escape(text))
+
+
+def _value(variable: Variable, group: str, before: str, after: str, look: Look) -> str:
+    is_quoted = before.endswith('"') and after.startswith('"')
+    if group == "request" and look == "usual" and is_quoted:
         return USUAL_REQUEST
-    return f"(?P<{group}>{_look(variable, group, before, after, is_strict=is_strict)})"
+    return f"(?P<{group}>{_looks_like(variable, group, after, look, is_quoted=is_quoted)})"
 
 
-def _look(variable: Variable, group: str, before: str, after: str, *, is_strict: bool) -> str:
+def _looks_like(variable: Variable, group: str, after: str, look: Look, *, is_quoted: bool) -> str:
     if group in ("status", "bytes"):
         return _STRICT[group]
     if variable.strict is not None:
-        return variable.strict if is_strict or group != "time" or variable.strptime else r"[^\"]{8,64}?"
-    if before.endswith('"') and after.startswith('"'):
-        return IN_QUOTES if is_strict else ".*?"
-    if not is_strict:
-        return ".*?"
+        return variable.strict
+    if group == "ip" and not is_quoted:
+        return _CLIENT
+    if is_quoted and look != "loose":
+        return IN_QUOTES
+    if look == "loose" or not after:
+        return ".*?" if after else ".*"
     if _LISTS.search(variable.name):
         return r"\S+(?:(?:,| :) \S+)*"
-    stop = after[:1]
-    if stop in (" ", "\t", "|", ",", ";", "]", ")", "}"):
-        return f"[^{re.escape(stop)}]*"
-    return _STRICT.get(group, r"[^ \t]*?" if stop else ".*?")
+    if after[0] in " \t|,;])}":
+        return f"[^{re.escape(after[0])}]*"
+    return r"[^ \t]*?"

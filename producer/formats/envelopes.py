@@ -95,7 +95,7 @@ def opened(lines: pl.Series) -> Opened:
 def _spread(mask: pl.Series, inner: pl.Series) -> pl.Series:
     """A mask over all rows from one over those of ``mask``."""
     places = pl.int_range(mask.len(), eager=True).filter(mask).filter(inner)
-    return pl.Series("mask", [False] * mask.len()).scatter(places, value=True)
+    return pl.Series("mask", [False] * mask.len()).scatter(places, True)
 
 
 def _set(series: pl.Series, mask: pl.Series, values: pl.Series) -> pl.Series:

@@ -30,7 +30,7 @@ LARGEST_INTEGER = 10**18
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
-_HAS_TIME = re.compile(r"\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
+_HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8
@@ -148,9 +148,9 @@ class Columns:
     def __init__(self, keys: Keys, options: Options) -> None:
         named = {"timestamp": "time", "path": "target"}
         chosen = {named.get(column, column): path for column, path in options.json_fields.items()}
-        self._keys = {column: ((chosen[column],) if column in chosen else ()) + keys[column] for column in keys}
+        self._keys = {column: (chosen.get(column, ""), *keys[column]) for column in keys}
         self.url_keys = URL_KEYS | ({chosen["target"]} if "target" in chosen else set())
-        self.named = frozenset(chosen.values())
+        self._named = frozenset(chosen.values())
         self.has_named_parts = "target" in chosen
         self._options = options
         self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
@@ -171,7 +171,10 @@ class Columns:
         for path in shape:
             if path[0] in NESTING_KEYS:
                 by_name.setdefault(".".join(path[1:]), path)
-        found = {column: [by_name[key] for key in keys if key in by_name] for column, keys in self._keys.items()}
+        found = {
+            column: [by_name[key] for n, key in enumerate(keys) if key in by_name and (n == 0 or key not in self._named)]
+            for column, keys in self._keys.items()
+        }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
         return found
 

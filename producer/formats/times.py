@@ -27,7 +27,7 @@ _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 _USUAL = r"^[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}$"
 _ISO = re.compile(
-    r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T _]?(\d\d):?(\d\d):?(\d\d)(?:[.,:](\d{1,9})\d*)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)?",
+    r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T _]?(\d\d):?(\d\d):?(\d\d)(?:[.,:](\d{1,9})\d*)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)?(?:\[[A-Z/_+-]+)?",
     re.ASCII | re.IGNORECASE,
 )
 _LOGGED = re.compile(

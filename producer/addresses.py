@@ -27,6 +27,7 @@ ADDRESS_LIST = rf'"?(?:(?:unknown|-),[ +]?)*{ADDRESS}(?:,[ +]?(?:{ADDRESS}|unkno
 
 # What may need more than to be landed as it stands: a port, a list, brackets, a mapped address.
 _IS_PLAIN = r"^(?:[0-9.]+|[0-9A-Fa-f:]+|[^:,\[\]\"\x00-\x20]+)$"
+_MAY_BE_ODD = r'[:,\[\]"\x00-\x20]'
 _WITH_PORT = re.compile(rf"({IPV4}):\d+|\[([0-9A-Fa-f:.%\w]+)\](?::\d+)?", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -42,8 +43,10 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
     :param trusted: the networks of proxies. The client of what comes through one is the rightmost address of
         ``forwarded`` that is in none of them.
     """
-    rows = rows.with_columns(pl.col("ip").str.strip_chars('" '))
-    is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()
+    is_plain = not rows["ip"].str.contains(_MAY_BE_ODD).any()
+    if not is_plain:
+        rows = rows.with_columns(pl.col("ip").str.strip_chars('" '))
+        is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()
     if is_plain and (not trusted or rows["forwarded"].null_count() == rows.height):
         return rows
     pairs = rows.select("ip", "forwarded" if trusted else pl.lit(None, pl.String).alias("forwarded"))

@@ -18,6 +18,7 @@ from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import no_fields
 from producer.formats.options import Options
 from producer.formats.requests import TOKEN
+from producer.formats.times import LOGGED
 from producer.formats.text import BLANKS, FIELD, IN_QUOTES, Pattern, Reader, fields_of, first_that_reads
 
 _TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
@@ -63,6 +64,8 @@ _PLAIN_FRONTS = (
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}) +(?P<user>[^\[\]]+)$",
 )
 _HOST_FRONT = rf'^(?P<ip>[^{BLANKS}"\x00]+) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
+# Where an address in the place of ident says that the line is another.
+_LOOSE_FRONTS = (*_PLAIN_FRONTS[3:], _HOST_FRONT)
 _VHOST_FRONTS = (
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +{_USER}$",
@@ -80,7 +83,7 @@ class CombinedFormat:
 
     def __init__(self, name: str, grammar: Grammar, fronts: tuple[str, ...]) -> None:
         self.name = name
-        self._usual = Pattern(name, (grammar.usual,))
+        self._usual = Pattern(name, (grammar.usual,), time_format=LOGGED)
         self._any, self._fronts = grammar.any, fronts
 
     def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
@@ -102,8 +105,8 @@ class CombinedFormat:
             front = rows["front"].str.extract_groups(expression).struct.unnest()
             is_read = front["ip"].is_not_null()
             if "ident" in front.columns:  # the address before it is one of a list, and a name before it no client
-                is_address = front["ident"].str.contains(f"^{ADDRESS_LIST}$").fill_null(value=False)
-                is_read &= ~is_address if expression == _HOST_FRONT else ~(is_address & front["ip"].str.ends_with(","))
+                is_address = front["ident"].str.contains(f"^{ADDRESS_LIST}(?: |$)").fill_null(value=False)
+                is_read &= ~(is_address & (front["ip"].str.ends_with(",") | (expression in _LOOSE_FRONTS)))
             if not is_read.any():
                 return no_fields(rows.height)
             found = rows.drop("front", "tail").with_columns(

@@ -25,7 +25,7 @@ NGINX_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "method": ("request_method",),
     "target": ("request_uri",),
     "path": ("uri", "document_uri"),
-    "query": ("args", "query_string"),
+    "arguments": ("args", "query_string"),
     "protocol": ("server_protocol",),
     "status": ("status",),
     "bytes": ("body_bytes_sent", "bytes_sent"),
@@ -41,7 +41,7 @@ APACHE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "request": ("r",),
     "method": ("m",),
     "path": ("U",),
-    "query": ("q",),
+    "arguments": ("q",),
     "protocol": ("H",),
     "status": (">s", "s", "<s"),
     "bytes": ("b", "B", "O"),
@@ -52,7 +52,7 @@ APACHE_COLUMNS: Mapping[str, tuple[str, ...]] = {
 APACHE_LETTERS = "aABbCDefhHiIkKlLmnoOpPqrRsStTuUvVX"
 APACHE_WITH_NAMES = "aCeinoptThP^"
 # Parts of the request that say nothing where the whole request is there.
-WITHOUT_REQUEST = ("method", "target", "path", "query", "protocol")
+WITHOUT_REQUEST = ("method", "target", "path", "arguments", "protocol")
 
 _NGINX_VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 _APACHE_DIRECTIVE = re.compile(

@@ -80,8 +80,8 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     """``FIELDS`` from a frame with the columns of ``COLUMNS``; a row without time did not parse."""
     if texts["time"].null_count() == texts.height:
         return no_fields(texts.height)
-    whole = fields_of(texts.drop("method", "target", "query", "protocol", "rescued", "forwarded"), options)
-    parts = fields_of(texts.select("time", "method", "target", "query", "protocol"), options)
+    whole = fields_of(texts.drop("method", "target", "arguments", "protocol", "rescued", "forwarded"), options)
+    parts = fields_of(texts.select("time", "method", "target", "arguments", "protocol"), options)
     has_request = texts["request"].is_not_null() & ((texts["request"] != "") | texts["target"].is_null())
     names = ("method", "path", "query", "protocol")
     status = texts["status"].replace(["", "-"], None)
@@ -91,7 +91,7 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
         texts["rescued"],
         texts["forwarded"],
         pl.when(~is_odd).then("timestamp").alias("timestamp"),
-    ).with_columns(pl.col("query").replace(["", "-"], None) if texts["request"].null_count() == texts.height else "query")
+    )
     return with_all_fields(fields)
 
 
@@ -146,12 +146,12 @@ class Columns:
     """Where an object has the values of our columns, by the keys that it has."""
 
     def __init__(self, keys: Keys, options: Options) -> None:
-        named = {"timestamp": "time", "path": "target"}
+        named = {"timestamp": "time", "path": "target", "query": "arguments"}
         chosen = {named.get(column, column): path for column, path in options.json_fields.items()}
-        self._keys = {column: (chosen.get(column, ""), *keys[column]) for column in keys}
+        self._keys = {column: ((chosen.get(column), *keys[column])) for column in keys}
         self.url_keys = URL_KEYS | ({chosen["target"]} if "target" in chosen else set())
         self._named = frozenset(chosen.values())
-        self.has_named_parts = "target" in chosen
+        self.has_named_target = "target" in chosen
         self._options = options
         self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
 
@@ -172,7 +172,11 @@ class Columns:
             if path[0] in NESTING_KEYS:
                 by_name.setdefault(".".join(path[1:]), path)
         found = {
-            column: [by_name[key] for n, key in enumerate(keys) if key in by_name and (n == 0 or key not in self._named)]
+            column: [
+                by_name[key]
+                for n, key in enumerate(keys)
+                if key is not None and key in by_name and (n == 0 or key not in self._named)
+            ]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
@@ -222,21 +226,25 @@ def _values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: C
         value = _CHOICES.get(column, _first)(flat, plan[column], columns)
         if value is not None and not any(value.path == other.path for other in found.values()):
             found[column] = value
+    _settle_request(found, columns)
+    if "?" in found.get("target", _Value((), "")).text:
+        found.pop("arguments", None)
+    return found
+
+
+def _settle_request(found: dict[str, _Value], columns: "Columns") -> None:
+    """Leave the whole request or its parts; what says the same again stays where it was."""
     request = found.get("request")
     if request is None:
-        return found
-    if columns.has_named_parts:
+        return
+    is_target = " " not in request.text and request.text not in ("", "-") and "method" in found
+    if columns.has_named_target or (request.text in ("", "-") and "target" in found):
         del found["request"]
-    elif " " not in request.text and request.text not in ("", "-") and "method" in found and request.text != found["method"].text:
+    elif is_target:
         found["target"] = found.pop("request")
-    elif request.text:  # the parts say the same again: they stay where they are
-        for column in ("method", "target", "query", "protocol"):
+    else:
+        for column in ("method", "target", "arguments", "protocol"):
             found.pop(column, None)
-    elif "target" in found:
-        del found["request"]
-    if "?" in found.get("target", request).text:
-        found.pop("query", None)
-    return found
 
 
 def _first(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _Value | None:

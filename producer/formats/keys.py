@@ -34,7 +34,7 @@ JSON_KEYS: Keys = {
         "httpRequest.requestUrl", "httpRequest.uri", "path", "url.path", "uri_path", "requestPath", "request_path",
         "ClientRequestPath", "request.path", "x_envoy_original_path", "url.full",
     ),
-    "query": (
+    "arguments": (
         "args", "query_string", "query", "queryString", "url.query", "httpRequest.args", "arguments", "querystring",
     ),
     "protocol": (

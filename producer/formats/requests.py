@@ -18,11 +18,16 @@ def with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_target_split(fields: pl.DataFrame) -> pl.DataFrame:
-    """``path`` and, unless there is one, ``query`` from ``target``."""
+    """``path`` and ``query`` from ``target``."""
     parts = pl.col("target").str.splitn("?", 2)
-    query = parts.struct.field("field_1")
+    return fields.with_columns(parts.struct.field("field_0").alias("path"), parts.struct.field("field_1").alias("query"))
+
+
+def with_arguments(fields: pl.DataFrame) -> pl.DataFrame:
+    """``query`` from ``arguments``, a query that was logged by itself, where there is none yet."""
+    plain = pl.col("arguments").str.strip_prefix("?").str.strip_chars_end(" ").replace(["", "-"], None)
     known = [pl.col("query")] if "query" in fields.columns else []
-    return fields.with_columns(parts.struct.field("field_0").alias("path"), pl.coalesce(query, *known).alias("query"))
+    return fields.with_columns(pl.coalesce(*known, plain).alias("query"))
 
 
 def with_url_split(fields: pl.DataFrame) -> pl.DataFrame:

@@ -9,15 +9,15 @@ import polars as pl
 from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import FIELDS, no_fields, rescued_json, with_all_fields
 from producer.formats.options import Options
-from producer.formats.requests import with_request_split, with_target_split, with_url_split
-from producer.formats.times import instants
+from producer.formats.requests import with_arguments, with_request_split, with_target_split, with_url_split
+from producer.formats.times import LOGGED, instants, logged_times
 
 BLANKS = r" \t\n\v\f\r"
 FIELD = rf"[^{BLANKS}]+"
 IN_QUOTES = r'(?:[^"\\]|\\.)*'
 # What stands for no number of bytes.
 NO_BYTES = ("-", "", "-1")
-COLUMN_GROUPS = frozenset([*FIELDS, "time", "request", "target"])
+COLUMN_GROUPS = frozenset([*FIELDS, "time", "request", "target", "arguments"])
 
 Reader = Callable[[pl.Series], pl.DataFrame]
 
@@ -27,11 +27,11 @@ class Pattern:
     """A format of lines. Each expression is tried on what those before it missed.
 
     Groups are named like columns; ``time``, ``request`` (method, target and protocol) and ``target`` (path and query) are
-    taken apart. All others go to ``rescued``.
+    taken apart, ``arguments`` is a query that is logged by itself. All others go to ``rescued``.
 
     :param keys: from a group to its key in ``rescued``, where that is not its name.
     :param has_url: whether the target is a full URL as a rule.
-    :param time_format: of ``time``, as ``strptime`` has it, where it is no usual time.
+    :param time_format: of ``time``, as ``strptime`` has it, where it is no usual time; ``LOGGED`` where it always is Combined's.
     """
 
     name: str
@@ -90,6 +90,8 @@ def fields_of(
         fields = with_request_split(fields)
     elif "target" in texts.columns:
         fields = with_target_split(fields)
+    if "arguments" in texts.columns:
+        fields = with_arguments(fields)
     if has_url:
         fields = with_url_split(fields)
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
@@ -103,8 +105,11 @@ def fields_of(
 
 def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> list[pl.Series]:
     columns = []
-    time = fields["time"] if time_format is None else _formatted_times(fields["time"], time_format)
-    timestamp = instants(time, options.time_zone)
+    if time_format == LOGGED:
+        timestamp = logged_times(fields["time"])
+    else:
+        time = fields["time"] if time_format is None else _formatted_times(fields["time"], time_format)
+        timestamp = instants(time, options.time_zone)
     if "bytes" in fields.columns:
         size = fields["bytes"].cast(pl.Int64, strict=False)
         size = size.set((size < 0).fill_null(value=False), None)
@@ -116,8 +121,6 @@ def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> l
         columns.append(fields["status"].cast(pl.Int32, strict=False))
     if "site" in fields.columns:
         columns.append(fields["site"].str.replace(r":[0-9]+$", "").replace(["-", ""], None))
-    if "query" in fields.columns and fields["query"].str.contains(r"^\?| $").any():
-        columns.append(fields["query"].str.strip_prefix("?").str.strip_chars_end(" "))
     return [timestamp.alias("timestamp"), *columns]
 
 

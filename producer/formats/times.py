@@ -25,6 +25,8 @@ _LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
 _EARLIEST_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
+# What ``logged_times`` reads.
+LOGGED = "logged"
 _USUAL = r"^[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}$"
 _ISO = re.compile(
     r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T _]?(\d\d):?(\d\d):?(\d\d)(?:[.,:](\d{1,9})\d*)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)?(?:\[[A-Z/_+-]+)?",
@@ -49,6 +51,8 @@ _LOGGED_PARTS = (
     r"^(?P<base>[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?"
     r"(?P<offset> ?[+-][0-9]{4})?$"
 )
+
+_EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def instants(texts: pl.Series, zone: str = "UTC") -> pl.Series:
@@ -85,9 +89,8 @@ def _from_parts(found: pl.DataFrame, zone: str) -> pl.Series:
     east = pl.when(pl.col("offset").str.contains("-", literal=True)).then(-minutes).otherwise(minutes).fill_null(0)
     local = pl.col("at").dt.replace_time_zone(None).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     utc = pl.when(pl.col("offset").is_null()).then(local.dt.convert_time_zone("UTC")).otherwise(pl.col("at"))
-    return frame.select(
-        (utc - pl.duration(minutes=east) + pl.duration(microseconds=micros)).cast(TIMESTAMP).alias("timestamp")
-    ).to_series()
+    at = (utc - pl.duration(minutes=east) + pl.duration(microseconds=micros)).cast(TIMESTAMP)
+    return frame.select(pl.when(at.is_between(_EARLIEST, _LATEST)).then(at).alias("timestamp")).to_series()
 
 
 def instant(text: str, zone: str = "UTC") -> datetime | None:

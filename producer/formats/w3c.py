@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "method": ("cs-method",),
     "path": ("cs-uri-stem",),
     "target": ("cs-uri",),
-    "query": ("cs-uri-query",),
+    "arguments": ("cs-uri-query",),
     "protocol": ("cs-version", "cs-protocol-version"),
     "status": ("sc-status",),
     "bytes": ("sc-bytes", "bytes"),

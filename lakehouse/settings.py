@@ -98,6 +98,7 @@ class Ingest(Group):
 
     site: str = ""
     log_format: str = "auto"
+    site_from_name: str | None = None
     truncate_ips: bool = False
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = []
     client_field: Annotated[str, Field(min_length=1)] | None = None

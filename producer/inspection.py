@@ -19,6 +19,7 @@ from producer.blocks import Block, PlainFile, open_file
 from producer.formats.detection import Tally, parse
 from producer.formats.w3c import HEADER
 from producer.identity import line_spans
+from producer.reports import proxy_hint
 from producer.rows import Reading, line_texts
 
 PIECE_BYTES = 1 << 20
@@ -152,11 +153,11 @@ def inspection_lines(seen: Inspection, reading: Reading) -> list[str]:
 
 def advice(seen: Inspection, reading: Reading) -> list[str]:
     """What to set, if anything."""
-    from producer.reports import proxy_hint
-
     found = []
     if not seen.tally.parsed and seen.tally.lines:
         found.append("--log-format with the format string from your server's configuration, if these are requests")
+    elif any(row["agent"] is None and '"rest":' in (row["rescued"] or "") for row in seen.examples):
+        found.append("--log-format with the format string from your server's configuration: there are fields without a name")
     if seen.has_local_times and reading.options.time_zone == "UTC":
         found.append("ingest.time_zone, if the times are not UTC: they have no offset")
     hint = proxy_hint(seen.tally, is_trusting=bool(reading.trusted))

@@ -201,6 +201,8 @@ class _Reading:
         """What was read. A line without timestamp keeps its text in ``raw``."""
         fields = self._fields if self._fields is not None else no_fields(self._lines.len())
         trusted = self._parsing.trusted
+        if self._is_row is not None:
+            self._tally.lines = int(self._is_row.sum())
         if fields["forwarded"].null_count() < fields.height:
             peers = fields["ip"].filter(fields["forwarded"].is_not_null())
             self._tally.forwarded, self._tally.private = peers.len(), round(private_share(peers) * peers.len())

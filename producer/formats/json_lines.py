@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import polars as pl
 
@@ -20,12 +20,17 @@ from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
 from producer.formats.ltsv import entry_of
 from producer.formats.options import Options
-from producer.formats.text import fields_of
+from producer.formats.text import fields_of, replaced
+
+if TYPE_CHECKING:
+    from producer.formats.templates import Template
 
 COLUMNS = (*JSON_KEYS, "forwarded", "rescued")
 # Deeper objects are kept whole.
 DEEPEST = 4
 SHAPES_KNOWN = 200
+# Templates that a block's lines are read by, the first lines that one is learnt from, and for how many lines it is worth it.
+MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES = 3, 3, 20
 LARGEST_INTEGER = 10**18
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
@@ -48,7 +53,21 @@ class JsonFormat:
 
     def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
         """``FIELDS`` for each line, in order."""
-        return _read(lines, json_object, Columns(JSON_KEYS, options), options)
+        columns = Columns(JSON_KEYS, options)
+        fields = no_fields(lines.len())
+        is_left = lines.str.contains("{", literal=True)
+        for _ in range(MOST_TEMPLATES):
+            count = int(is_left.sum())
+            template = _learnt(lines.filter(is_left), columns) if count >= FEWEST_LINES else None
+            if template is None:
+                break
+            fields = replaced(fields, is_left, template.read(lines.filter(is_left), options))
+            is_left &= fields["timestamp"].is_null()
+            if count - is_left.sum() < count // 4:
+                break
+        if not is_left.any():
+            return fields
+        return replaced(fields, is_left, _read(lines.filter(is_left), json_object, columns, options))
 
 
 class LtsvFormat:
@@ -61,6 +80,17 @@ class LtsvFormat:
         if not lines.str.contains("\t", literal=True).any():
             return no_fields(lines.len())
         return _read(lines, entry_of, Columns(LTSV_KEYS, options), options)
+
+
+def _learnt(lines: pl.Series, columns: "Columns") -> "Template | None":
+    from producer.formats.templates import learnt
+
+    for line in lines.head(LEARNT_FROM):
+        entry = json_object(line)
+        template = None if entry is None else learnt(line, entry, columns)
+        if template is not None:
+            return template
+    return None
 
 
 def _read(
@@ -183,7 +213,7 @@ class Columns:
         return found
 
 
-class _Value(NamedTuple):
+class Value(NamedTuple):
     path: Path
     text: str
 
@@ -195,11 +225,11 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
     try:
         flat = dict(_leaves(entry, ()))
         plan = columns.plan(tuple(flat))
-        found = _values(flat, plan, columns)
+        found = chosen_values(flat, plan, columns)
         if "time" not in found or not ("request" in found or "target" in found):
             return NOT_PARSED
         site = _url_taken_apart(found, columns)
-        taken = {value.path for column, value in found.items() if _is_whole(column, value)}
+        taken = {value.path for column, value in found.items() if is_whole(column, value)}
         forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
         rest = without(entry, taken)
         rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
@@ -220,19 +250,19 @@ def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
             yield path, value
 
 
-def _values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, _Value]:
-    found: dict[str, _Value] = {}
+def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, Value]:
+    found: dict[str, Value] = {}
     for column in JSON_KEYS:
         value = _CHOICES.get(column, _first)(flat, plan[column], columns)
         if value is not None and not any(value.path == other.path for other in found.values()):
             found[column] = value
     _settle_request(found, columns)
-    if "?" in found.get("target", _Value((), "")).text:
+    if "?" in found.get("target", Value((), "")).text:
         found.pop("arguments", None)
     return found
 
 
-def _settle_request(found: dict[str, _Value], columns: "Columns") -> None:
+def _settle_request(found: dict[str, Value], columns: "Columns") -> None:
     """Leave the whole request or its parts; what says the same again stays where it was."""
     request = found.get("request")
     if request is None:
@@ -247,7 +277,7 @@ def _settle_request(found: dict[str, _Value], columns: "Columns") -> None:
             found.pop(column, None)
 
 
-def _first(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _Value | None:
+def _first(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Value | None:
     """The first that has a text; one that says nothing only where no other has any."""
     empty = None
     for path in paths:
@@ -255,35 +285,35 @@ def _first(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _V
         if text is None:
             continue
         if text not in ("", "-"):
-            return _Value(path, text)
-        empty = empty or _Value(path, text)
+            return Value(path, text)
+        empty = empty or Value(path, text)
     return empty
 
 
-def _address(flat: Mapping[Path, Any], paths: list[Path], columns: Columns) -> _Value | None:
+def _address(flat: Mapping[Path, Any], paths: list[Path], columns: Columns) -> Value | None:
     """The first that holds an address, else as any other."""
     for path in paths:
         text = _text(flat[path])
         if text is not None and _HAS_ADDRESS.search(text):
-            return _Value(path, text)
+            return Value(path, text)
     return _first(flat, paths, columns)
 
 
-def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> _Value | None:
+def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Value | None:
     """The first that may be a time and is no duration."""
     for path in paths:
         value = flat[path]
         text = _text(value)
         if text is None or not _HAS_TIME.search(text) or (isinstance(value, float) and value < _SMALLEST_EPOCH):
             continue
-        return _Value(path, text.strip())
+        return Value(path, text.strip())
     return None
 
 
 _CHOICES = {"ip": _address, "time": _time}
 
 
-def _url_taken_apart(found: dict[str, _Value], columns: Columns) -> str | None:
+def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:
     """Leaves the path and query of a full URL; its host."""
     target = found.get("target")
     if target is None or ".".join(target.path) not in columns.url_keys:
@@ -291,11 +321,11 @@ def _url_taken_apart(found: dict[str, _Value], columns: Columns) -> str | None:
     url = _URL.fullmatch(target.text)
     if url is None:
         return None
-    found["target"] = _Value(target.path, (url[2] or "/") + (url[3] or ""))
+    found["target"] = Value(target.path, (url[2] or "/") + (url[3] or ""))
     return url[1]
 
 
-def _is_whole(column: str, value: _Value) -> bool:
+def is_whole(column: str, value: Value) -> bool:
     """Whether the column says all that the value did: of a list of addresses, or one with a port, it does not."""
     return column != "ip" or ("," not in value.text and not re.search(r"[.\]][^:]*:\d+$", value.text))
 

@@ -21,9 +21,9 @@ from producer.formats.requests import TOKEN
 from producer.formats.times import LOGGED
 from producer.formats.text import BLANKS, FIELD, IN_QUOTES, Pattern, Reader, fields_of, first_that_reads
 
-_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
+LOGGED_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _VHOST = rf"(?P<site>\[[0-9A-Fa-f:.%]+\]|[^{BLANKS}:\"\x00\[\]]+):[0-9]+ "
-_FRONT = rf'(?P<ip>[^{BLANKS}"\x00]+) - (?P<user>[^{BLANKS}"]+) \[(?P<time>{_TIME})\] '
+_FRONT = rf'(?P<ip>[^{BLANKS}"\x00]+) - (?P<user>[^{BLANKS}"]+) \[(?P<time>{LOGGED_TIME})\] '
 _BACK = (
     r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
     rf'(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)?$'

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from producer.addresses import ADDRESS_LIST
-from producer.formats.combined import USUAL_REQUEST
+from producer.formats.combined import LOGGED_TIME, USUAL_REQUEST
 from producer.formats.text import IN_QUOTES, Pattern
 
 LARGEST_FORMAT = 8192
@@ -317,6 +317,8 @@ def _value(variable: Variable, group: str, before: str, after: str, look: Look) 
 def _looks_like(variable: Variable, group: str, after: str, look: Look, *, is_quoted: bool) -> str:
     if group in ("status", "bytes"):
         return _STRICT[group]
+    if look == "usual":
+        return _usual_look(variable, group, after, is_quoted=is_quoted)
     if variable.strict is not None:
         return variable.strict
     if group == "ip" and not is_quoted:
@@ -330,3 +332,20 @@ def _looks_like(variable: Variable, group: str, after: str, look: Look, *, is_qu
     if after[0] in " \t|,;])}":
         return f"[^{re.escape(after[0])}]*"
     return r"[^ \t]*?"
+
+
+def _usual_look(variable: Variable, group: str, after: str, *, is_quoted: bool) -> str:
+    """An expression that never has to try twice where the value ends: these are read several times faster."""
+    if group == "ip":
+        return r"[^ ,\\\"\x00\[\]]+" if is_quoted or after[:1] in " \t" else rf"[^ ,\"\x00{re.escape(after[:1])}]+"
+    if variable.name in ("time_local", "t") and variable.strict in (_LOGGED_TIME, rf"\[{_LOGGED_TIME}\]"):
+        return LOGGED_TIME if variable.name == "time_local" else rf"\[{LOGGED_TIME}\]"
+    if variable.strict is not None:
+        return variable.strict
+    if is_quoted:
+        return IN_QUOTES
+    if not after:
+        return r"[^ ,]*(?:, [^ ,]+)*" if _LISTS.search(variable.name) else ".*"
+    if _LISTS.search(variable.name) and after[0] == " ":
+        return r"[^ ,]*(?:, [^ ,]+)*"
+    return rf"[^ \t{re.escape(after[0])}]*" if after[0] not in ",|;" else f"[^{re.escape(after[0])}]*"

@@ -19,7 +19,9 @@ MOST_KEYS = 60
 _MEMBER = re.compile(r'(\s*)"([^"\\\x00-\x1f]+)"(\s*:\s*)(?:"([^"\\\x00-\x1f]*)"|(-?[0-9.]+)|(true|false|null))(\s*,?)')
 _STRING = r'[^"\\\x00-\x1f]*'
 # Numbers that Python writes as it read them, but for zeros at the end.
-_NUMBER = r"(?:0|-?[1-9][0-9]{0,10})(?:\.[0-9]{1,4})?|[1-9][0-9]{11,17}"
+_NUMBER = r"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,4})?"
+# With a fraction, more characters than this may have digits that no float holds.
+_LONGEST_FRACTION = 16
 _WORD = "true|false|null"
 _ADDRESS = r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|^[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*$"
 
@@ -70,6 +72,12 @@ class Template:
                 conditions.append(value.str.contains("?", literal=True) == self.has_query)
             elif column not in self.only_keys:
                 conditions.append(~value.is_in(["", "-"]))
+        for n in set(range(len(self.keys))) - set(self.places.values()):
+            if self.kinds[n] == "number":
+                value = pl.col(f"v{n}")
+                conditions.append(
+                    (value.str.len_bytes() <= _LONGEST_FRACTION) | ~value.str.contains(".", literal=True)
+                )
         return conditions
 
     def _rescued(self) -> pl.Expr:

@@ -20,6 +20,7 @@ from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
 from producer.formats.ltsv import entry_of
 from producer.formats.options import Options
+from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of, replaced
 
 if TYPE_CHECKING:
@@ -111,18 +112,20 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     if texts["time"].null_count() == texts.height:
         return no_fields(texts.height)
     whole = fields_of(texts.drop("method", "target", "arguments", "protocol", "rescued", "forwarded"), options)
-    parts = fields_of(texts.select("time", "method", "target", "arguments", "protocol"), options)
-    has_request = texts["request"].is_not_null() & ((texts["request"] != "") | texts["target"].is_null())
-    names = ("method", "path", "query", "protocol")
     status = texts["status"].replace(["", "-"], None)
     is_odd = (status.is_not_null() & whole["status"].is_null()) | (whole["status"] < 0).fill_null(value=False)
-    fields = whole.with_columns(
-        *(pl.when(has_request).then(pl.col(name)).otherwise(parts[name]).alias(name) for name in names),
-        texts["rescued"],
-        texts["forwarded"],
-        pl.when(~is_odd).then("timestamp").alias("timestamp"),
-    )
-    return with_all_fields(fields)
+    if is_odd.any():
+        whole = whole.with_columns(pl.when(~is_odd).then("timestamp").alias("timestamp"))
+    if texts["target"].null_count() < texts.height:
+        whole = whole.with_columns(_parts(texts, whole))
+    return with_all_fields(whole.with_columns(texts["rescued"], texts["forwarded"]))
+
+
+def _parts(texts: pl.DataFrame, whole: pl.DataFrame) -> list[pl.Series]:
+    """The parts of requests, where they do not stand in one piece."""
+    parts = with_arguments(with_target_split(texts.select("method", "target", "arguments", "protocol")))
+    is_whole = texts["request"].is_not_null()
+    return [parts[name].zip_with(~is_whole, whole[name]).alias(name) for name in ("method", "path", "query", "protocol")]
 
 
 # One line ------------------------------------------------------------------------------------------------------------

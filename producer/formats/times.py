@@ -22,6 +22,7 @@ _MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
 _MONTH_ORDER = np.argsort(_MONTH_KEYS)
 _MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
+_ISO_CHARACTERS = len("2015-05-17T10:05:03+00:00")
 _EARLIEST_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
@@ -66,6 +67,10 @@ def instants(texts: pl.Series, zone: str = "UTC") -> pl.Series:
         return pl.Series("timestamp", [None] * texts.len(), dtype=TIMESTAMP)
     if texts.str.contains(_USUAL).sum() == count:
         return logged_times(texts)
+    if (texts.str.len_bytes() == _ISO_CHARACTERS).sum() == count and not texts.str.contains(":60", literal=True).any():
+        times = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%:z", strict=False, time_unit="us", time_zone="UTC")
+        if times.null_count() == texts.null_count() and times.is_between(_EARLIEST, _LATEST).sum() == count:
+            return times
     for parts in (_LOGGED_PARTS, _ISO_PARTS):
         found = texts.str.extract_groups(parts).struct.unnest()
         if found["base"].null_count() == texts.null_count():

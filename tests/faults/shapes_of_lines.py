@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse.settings import LogFormat
+
 from producer.blocks import BlockReader
 from producer.rows import LineParser, Reading
 from tests.builders import T0
@@ -32,7 +32,7 @@ ENTRY = '{"time": "2024-05-17T10:05:03Z", "remote_addr": "192.0.2.1", "request":
 SECOND = bytes.fromhex("0d0a")
 
 
-def log(*lines: str | bytes, log_format: LogFormat = "combined", end: bytes = b"\n") -> Build:
+def log(*lines: str | bytes, log_format: str = "combined", end: bytes = b"\n") -> Build:
     """A landed file of what the producer makes of a log."""
     data = b"".join((line.encode() if isinstance(line, str) else line) + end for line in lines)
 
@@ -46,7 +46,7 @@ def log(*lines: str | bytes, log_format: LogFormat = "combined", end: bytes = b"
     return build
 
 
-def parsed(data: bytes, source: str, log_format: LogFormat) -> Iterable[pl.DataFrame]:
+def parsed(data: bytes, source: str, log_format: str) -> Iterable[pl.DataFrame]:
     reader = BlockReader(io.BytesIO(data).read, max_line_bytes=MAX_LINE_BYTES)
     parser = LineParser(Reading(source, "", log_format, MAX_LINE_BYTES, truncate_ips=False))
     blocks = [*iter(reader.next, None), *([reader.rest] if reader.rest else [])]

@@ -9,7 +9,7 @@ from bench.logged import COLUMNS, due_sums, sums
 from bench.logs import write_log
 from bench.peers.chdb_ingest import OUTPUT, quoted
 from bench.programs import peer
-from producer.formats import parse
+from producer.formats.detection import parse
 
 LINES = 3000
 

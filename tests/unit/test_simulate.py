@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from lakehouse.agents import parse_agent
 from lakehouse.settings import Simulate
-from producer.formats import parse
+from producer.formats.detection import parse
 from producer.landing import LANDED
 from producer.pools import BOTS, SITE, make_pools
 from producer.simulate import DAY_SECONDS, SECOND, batches, broken_lines, curve

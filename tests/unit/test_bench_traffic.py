@@ -39,7 +39,7 @@ def test_every_field_of_a_line_is_that_of_its_request() -> None:
     requests = made(500)
     lines = pl.Series("line", text(requests).decode().splitlines())
     logged = [pl.col(name).fill_null("-") for name in ("user", "referer", "agent")]
-    read = parse(lines, "combined").select(requests.columns)
+    read = parse(lines, "combined").rows.select(requests.columns)
     assert read.equals(requests.with_columns(*logged, pl.col("bytes")))
 
 

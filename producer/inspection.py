@@ -120,7 +120,7 @@ def _pieces(opened: Any, path: Path, seen: Inspection) -> Any:
     seen.is_whole = False
     step = (size - PIECE_BYTES) // (PIECES - 1)
     for number in range(PIECES):
-        offset = number * step
+        offset = number * step if number < PIECES - 1 else size - PIECE_BYTES
         yield Block(offset, _whole_lines(opened.read_at(offset, PIECE_BYTES), is_first=number == 0))
 
 

@@ -74,7 +74,20 @@ def instants(texts: pl.Series, zone: str = "UTC") -> pl.Series:
     for parts in (_LOGGED_PARTS, _ISO_PARTS):
         found = texts.str.extract_groups(parts).struct.unnest()
         if found["base"].null_count() == texts.null_count():
-            return _from_parts(found, zone)
+            return _with_skipped_hours(texts, _from_parts(found, zone), zone)
+    return _one_by_one(texts, zone)
+
+
+def _with_skipped_hours(texts: pl.Series, times: pl.Series, zone: str) -> pl.Series:
+    """``times`` with those, too, that no clock in the zone showed: they are read as Python reads them."""
+    is_missing = times.is_null() & texts.is_not_null()
+    if not is_missing.any():
+        return times
+    places = pl.int_range(texts.len(), eager=True).filter(is_missing)
+    return times.scatter(places, _one_by_one(texts.filter(is_missing), zone))
+
+
+def _one_by_one(texts: pl.Series, zone: str) -> pl.Series:
     distinct = texts.drop_nulls().unique()
     known = pl.DataFrame({"timestamp": distinct, "value": pl.Series([instant(t, zone) for t in distinct], dtype=TIMESTAMP)})
     return texts.to_frame().join(known, on="timestamp", how="left", maintain_order="left")["value"].alias("timestamp")

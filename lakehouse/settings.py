@@ -74,7 +74,19 @@ class Simulate(Group):
 
 
 JsonColumn = Literal[
-    "timestamp", "ip", "user", "request", "method", "path", "query", "protocol", "status", "bytes", "referer", "agent", "site"
+    "timestamp",
+    "ip",
+    "user",
+    "request",
+    "method",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "bytes",
+    "referer",
+    "agent",
+    "site",
 ]
 
 

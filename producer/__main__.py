@@ -276,9 +276,8 @@ def status(
     with reporting_errors():
         settings = begin("producer", conf, None)
         from lakehouse.producers import producers
-        from producer.status import deeds, problems
-
         from producer.recording import report_lines
+        from producer.status import deeds, problems
 
         now, seen = datetime.now(UTC), producers(settings.lake)
         wrong = problems(seen, now, settings.limits.producer_seconds)

@@ -51,7 +51,9 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
         return rows
     pairs = rows.select("ip", "forwarded" if trusted else pl.lit(None, pl.String).alias("forwarded"))
     distinct = pairs.unique()
-    clients = pl.Series("client", [client(*pair, trusted) for pair in distinct.iter_rows()], dtype=pl.String)
+    clients = pl.Series(
+        "client", [client(logged, chain, trusted) for logged, chain in distinct.iter_rows()], dtype=pl.String
+    )
     found = pairs.join(
         distinct.with_columns(clients), on=["ip", "forwarded"], how="left", nulls_equal=True, maintain_order="left"
     )["client"]
@@ -95,7 +97,10 @@ def plain_address(text: str) -> str | None:
 
 
 def _items(text: str) -> list[str]:
-    return [item.strip(' "+[]') if item.count("[") != 1 or "]:" not in item else item.strip(' "+') for item in text.split(",")]
+    return [
+        item.strip(' "+[]') if item.count("[") != 1 or "]:" not in item else item.strip(' "+')
+        for item in text.split(",")
+    ]
 
 
 def _is_in(address: str, networks: Sequence[Network]) -> bool:
@@ -109,7 +114,8 @@ def _is_in(address: str, networks: Sequence[Network]) -> bool:
 def truncated_ips(rows: pl.DataFrame) -> pl.DataFrame:
     """Landed rows with the addresses in ``ip``, and wherever they stand in ``raw`` and ``rescued``, truncated."""
     return rows.with_columns(
-        _by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}${2}.0")) for name in ("ip", "raw", "rescued")
+        _by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}${2}.0"))
+        for name in ("ip", "raw", "rescued")
     )
 
 

@@ -271,11 +271,19 @@ class Quiet:
 
 def reading_of(source: str, settings: Ingest) -> Reading:
     """How the log called ``source`` is read under these settings."""
-    options = Options(settings.time_zone, settings.json_fields, settings.client_field)
+    options = Options(
+        settings.time_zone, {str(column): path for column, path in settings.json_fields.items()}, settings.client_field
+    )
     trusted = tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies)
     named = "" if settings.site_from_name is None else site_of(settings.site_from_name)(source)
     return Reading(
-        source, named or settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips, options, trusted
+        source,
+        named or settings.site,
+        settings.log_format,
+        settings.max_line_bytes,
+        settings.truncate_ips,
+        options,
+        trusted,
     )
 
 

@@ -34,7 +34,10 @@ _REASONS = (
     (r"^\x00+$", "NULs: the log was cut while it was written"),
     (r"^#", "a comment or header"),
     (r"^\s*\{", "JSON without a time or a request under the usual keys: name them in ingest.json_fields"),
-    (r"\[\d\d/\w{3}/\d{4}:", "a time as in Combined, but other fields: give the server's format string as --log-format"),
+    (
+        r"\[\d\d/\w{3}/\d{4}:",
+        "a time as in Combined, but other fields: give the server's format string as --log-format",
+    ),
     (r"[^\x09\x20-\x7e\u0080-\uffff]", "binary"),
 )
 
@@ -64,7 +67,8 @@ class Inspection:
         times = found.rows["timestamp"].drop_nulls()
         if times.len():
             low, high = times.min(), times.max()
-            assert isinstance(low, datetime) and isinstance(high, datetime)
+            assert isinstance(low, datetime)
+            assert isinstance(high, datetime)
             self.first, self.last = min(self.first or low, low), max(self.last or high, high)
         parsed = found.rows.filter(pl.col("timestamp").is_not_null())
         self.examples += parsed.head(SHOWN_LINES - len(self.examples)).to_dicts()
@@ -157,7 +161,9 @@ def advice(seen: Inspection, reading: Reading) -> list[str]:
     if not seen.tally.parsed and seen.tally.lines:
         found.append("--log-format with the format string from your server's configuration, if these are requests")
     elif any(row["agent"] is None and '"rest":' in (row["rescued"] or "") for row in seen.examples):
-        found.append("--log-format with the format string from your server's configuration: there are fields without a name")
+        found.append(
+            "--log-format with the format string from your server's configuration: there are fields without a name"
+        )
     if seen.has_local_times and reading.options.time_zone == "UTC":
         found.append("ingest.time_zone, if the times are not UTC: they have no offset")
     hint = proxy_hint(seen.tally, is_trusting=bool(reading.trusted))
@@ -167,4 +173,6 @@ def advice(seen: Inspection, reading: Reading) -> list[str]:
 def _fields_text(row: dict[str, Any]) -> str:
     plain = {name: value for name, value in row.items() if value is not None and name not in ("raw", "rescued")}
     plain |= {"rescued": json.loads(row["rescued"])} if row["rescued"] else {}
-    return printable(json.dumps(plain, ensure_ascii=False, default=lambda time: time.isoformat()))[: 4 * SHOWN_CHARACTERS]
+    return printable(json.dumps(plain, ensure_ascii=False, default=lambda time: time.isoformat()))[
+        : 4 * SHOWN_CHARACTERS
+    ]

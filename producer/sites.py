@@ -20,7 +20,9 @@ def site_of(pattern: str) -> Callable[[str], str]:
     :raises InputError: the pattern does not have ``SITE`` once.
     """
     if pattern.count(PLACE) != 1 or "/" in pattern:
-        raise InputError(f"--site-from-name {pattern}: must be a file's name with {PLACE} in it once, such as {PLACE}.access.log")
+        raise InputError(
+            f"--site-from-name {pattern}: must be a file's name with {PLACE} in it once, such as {PLACE}.access.log"
+        )
     before, after = (re.escape(part).replace(r"\*", ".*") for part in pattern.split(PLACE))
     named = re.compile(rf"{before}(?P<site>.+?){after}{_ROTATED}")
 

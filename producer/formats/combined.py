@@ -18,8 +18,8 @@ from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import no_fields
 from producer.formats.options import Options
 from producer.formats.requests import TOKEN
-from producer.formats.times import LOGGED
 from producer.formats.text import BLANKS, FIELD, IN_QUOTES, Pattern, Reader, fields_of, first_that_reads
+from producer.formats.times import LOGGED
 
 LOGGED_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
 _VHOST = rf"(?P<site>\[[0-9A-Fa-f:.%]+\]|[^{BLANKS}:\"\x00\[\]]+):[0-9]+ "
@@ -34,7 +34,7 @@ USUAL_REQUEST = (
 )
 _ANY = (
     rf'(?s)^[\x00 ]*(?P<front>[^\x00 ].*?) +\[(?P<time>[0-9]{{1,2}}/[^\]\["]{{1,40}})\] +"(?P<request>{IN_QUOTES})" +'
-    rf'(?P<status>[0-9]{{3}}|-) +(?P<bytes>[0-9]+|-1?)'
+    rf"(?P<status>[0-9]{{3}}|-) +(?P<bytes>[0-9]+|-1?)"
     rf'(?:(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)|(?: (?P<tail>.*)))?$'
 )
 

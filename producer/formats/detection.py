@@ -108,7 +108,9 @@ def check_format(log_format: str) -> None:
     if is_format_string(log_format):
         _compiled(log_format)
     elif log_format not in NAMES:
-        raise FormatError(f"no such format; one of {', '.join(NAMES)}, or a format string of nginx ($...) or Apache (%...)")
+        raise FormatError(
+            f"no such format; one of {', '.join(NAMES)}, or a format string of nginx ($...) or Apache (%...)"
+        )
 
 
 @lru_cache(maxsize=32)
@@ -176,7 +178,9 @@ class _Reading:
     def read_below_headers(self, header: str | None) -> None:
         """Lines of a W3C log, each by the header above it."""
         starts = self._lines.str.starts_with(HEADER)
-        headers = pl.select(pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(header, pl.String))).to_series()
+        headers = pl.select(
+            pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(header, pl.String))
+        ).to_series()
         is_directive = self._lines.str.contains(f"^(?:{'|'.join(DIRECTIVES)})")
         self._is_row = ~(is_directive & (headers.is_not_null() | starts.any()))
         distinct = headers.drop_nulls().unique(maintain_order=True)
@@ -208,7 +212,9 @@ class _Reading:
             self._tally.forwarded, self._tally.private = peers.len(), round(private_share(peers) * peers.len())
         fields = with_client(fields, trusted)
         if fields["timestamp"].null_count() == 0:
-            return Parsed(fields.with_columns(pl.lit(None, pl.String).alias("raw")).select(*PARSED), self._is_row, self._tally)
+            return Parsed(
+                fields.with_columns(pl.lit(None, pl.String).alias("raw")).select(*PARSED), self._is_row, self._tally
+            )
         is_parsed = pl.col("timestamp").is_not_null()
         rows = fields.with_columns(self._lines).select(
             (pl.when(~is_parsed).then("line") if name == "raw" else pl.when(is_parsed).then(pl.col(name))).alias(name)
@@ -259,7 +265,11 @@ class _Reading:
             parts = found.is_part.any()
             inner, joined = _joined(found.lines, found.is_part) if parts else (found.lines, {})
             followers = {places[first]: [places[n] for n in others] for first, others in joined.items()}
-            places, lines, names = places.filter(is_open), inner.filter(is_open), names.filter(is_open) + found.name.filter(is_open) + "+"
+            places, lines, names = (
+                places.filter(is_open),
+                inner.filter(is_open),
+                names.filter(is_open) + found.name.filter(is_open) + "+",
+            )
             said = _both_said(said.filter(is_open), found.said.filter(is_open))
             is_read = self._read_inner(places, lines, names, said)
             self._drop(places.filter(is_read), followers)

@@ -4,6 +4,7 @@ A variable that has a column goes there, all others go to ``rescued``: nginx's u
 the header's name or the directive's letter. A format without a time or a client cannot be used, and says so.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,14 +164,16 @@ def _apache_parts(text: str) -> Iterator[Part]:
         yield "%" if match["percent"] else _apache_variable(match)
         end = match.end()
     if "%" in text[end:]:
-        raise FormatError(f"{text[text.index('%', end):][:20]!r}: no directive of Apache's LogFormat")
+        raise FormatError(f"{text[text.index('%', end) :][:20]!r}: no directive of Apache's LogFormat")
     if end < len(text):
         yield text[end:]
 
 
 def _apache_variable(match: re.Match[str]) -> Variable:
     letter, name = match["letter"], match["name"]
-    if letter not in APACHE_LETTERS and not letter.startswith("^") or (name is not None and letter[0] not in APACHE_WITH_NAMES):
+    if (letter not in APACHE_LETTERS and not letter.startswith("^")) or (
+        name is not None and letter[0] not in APACHE_WITH_NAMES
+    ):
         raise FormatError(f"{match[0]}: no directive of Apache's LogFormat")
     if letter == "t":
         return _apache_time(match[0], name)
@@ -211,7 +214,12 @@ def _apache_time(directive: str, name: str | None) -> Variable:
 
 
 def pattern(
-    name: str, parts: list[Part], columns: Mapping[str, tuple[str, ...]], *, has_tail: bool = False, has_url: bool = False,
+    name: str,
+    parts: list[Part],
+    columns: Mapping[str, tuple[str, ...]],
+    *,
+    has_tail: bool = False,
+    has_url: bool = False,
     looks: Sequence[Look] = ("usual", "quoted", "loose"),
 ) -> Pattern:
     """The pattern of a format's parts.
@@ -244,7 +252,7 @@ def _with_one_time(parts: list[Part]) -> tuple[list[Part], str | None]:
     if not places:
         return parts, None
     first = last = places[0]
-    while last + 2 in places and isinstance(parts[last + 1], str) or last + 1 in places:
+    while (last + 2 in places and isinstance(parts[last + 1], str)) or last + 1 in places:
         last += 2 if last + 2 in places and isinstance(parts[last + 1], str) else 1
     pieces = parts[first : last + 1]
     looks = "".join(re.escape(p) if isinstance(p, str) else p.strict or "" for p in pieces)
@@ -255,7 +263,7 @@ def _with_one_time(parts: list[Part]) -> tuple[list[Part], str | None]:
 
 
 def _check_separated(parts: list[Part]) -> None:
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         if isinstance(before, Variable) and isinstance(after, Variable) and before.strict is None:
             raise FormatError(f"nothing stands between {before.name} and {after.name}: where one ends cannot be told")
 

@@ -33,8 +33,14 @@ ENVELOPES = (
         rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) (?P<message_id>\S+) "
         r'(?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?$',
     ),
-    Envelope("syslog", rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$"),
-    Envelope("journald", rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$"),
+    Envelope(
+        "syslog",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+    ),
+    Envelope(
+        "journald",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+    ),
     Envelope("compose", r"(?s)^(?P<container>[A-Za-z0-9][A-Za-z0-9_.-]*) +\| (?P<line>.*)$"),
     Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
 )

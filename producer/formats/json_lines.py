@@ -125,7 +125,9 @@ def _parts(texts: pl.DataFrame, whole: pl.DataFrame) -> list[pl.Series]:
     """The parts of requests, where they do not stand in one piece."""
     parts = with_arguments(with_target_split(texts.select("method", "target", "arguments", "protocol")))
     is_whole = texts["request"].is_not_null()
-    return [parts[name].zip_with(~is_whole, whole[name]).alias(name) for name in ("method", "path", "query", "protocol")]
+    return [
+        parts[name].zip_with(~is_whole, whole[name]).alias(name) for name in ("method", "path", "query", "protocol")
+    ]
 
 
 # One line ------------------------------------------------------------------------------------------------------------
@@ -217,6 +219,8 @@ class Columns:
 
 
 class Value(NamedTuple):
+    """The text of a value, and where it stands."""
+
     path: Path
     text: str
 
@@ -254,6 +258,7 @@ def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
 
 
 def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, Value]:
+    """Of an object whose values are ``flat``, the value of each column that it has."""
     found: dict[str, Value] = {}
     for column in JSON_KEYS:
         value = _CHOICES.get(column, _first)(flat, plan[column], columns)

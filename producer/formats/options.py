@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 # The names, as ``header_name`` has them, under which the chain of a request's addresses is logged.
 FORWARDED_NAMES = frozenset(
-    ["x_forwarded_for", "xff", "xforwardedfor", "forwarded_for", "forwardedfor", "proxy_add_x_forwarded_for", "x_forwarded"]
+    [
+        "x_forwarded_for",
+        "xff",
+        "xforwardedfor",
+        "forwarded_for",
+        "forwardedfor",
+        "proxy_add_x_forwarded_for",
+        "x_forwarded",
+    ]
 )
 
 

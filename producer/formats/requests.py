@@ -20,7 +20,9 @@ def with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
 def with_target_split(fields: pl.DataFrame) -> pl.DataFrame:
     """``path`` and ``query`` from ``target``."""
     parts = pl.col("target").str.splitn("?", 2)
-    return fields.with_columns(parts.struct.field("field_0").alias("path"), parts.struct.field("field_1").alias("query"))
+    return fields.with_columns(
+        parts.struct.field("field_0").alias("path"), parts.struct.field("field_1").alias("query")
+    )
 
 
 def with_arguments(fields: pl.DataFrame) -> pl.DataFrame:
@@ -40,6 +42,8 @@ def with_url_split(fields: pl.DataFrame) -> pl.DataFrame:
     site = pl.coalesce("site", "url_site") if "site" in fields.columns else pl.col("url_site")
     return fields.with_columns(parts).with_columns(
         pl.when(is_url).then(path).otherwise("path").alias("path"),
-        pl.coalesce("query", "url_query").alias("query") if "query" in fields.columns else pl.col("url_query").alias("query"),
+        pl.coalesce("query", "url_query").alias("query")
+        if "query" in fields.columns
+        else pl.col("url_query").alias("query"),
         site.alias("site"),
     )

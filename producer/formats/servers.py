@@ -60,19 +60,23 @@ ENVOY = Pattern(
 HAPROXY = Pattern(
     "haproxy",
     (
-        rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) "
-        r"(?P<backend>\S+) (?P<timers>[0-9+-]+(?:/[0-9+-]+){3,4}) (?P<status>[0-9]{3}|-1) \+?(?P<bytes>[0-9]+) "
-        r"(?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<termination_state>\S+) (?P<connections>[0-9+/]+) "
-        r'(?P<queues>[0-9+/]+)(?: (?P<captured>\{.*\}))? "(?P<request>.*)"(?: (?P<rest>.*))?$',
+        (
+            rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) "
+            r"(?P<backend>\S+) (?P<timers>[0-9+-]+(?:/[0-9+-]+){3,4}) (?P<status>[0-9]{3}|-1) \+?(?P<bytes>[0-9]+) "
+            r"(?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<termination_state>\S+) (?P<connections>[0-9+/]+) "
+            r'(?P<queues>[0-9+/]+)(?: (?P<captured>\{.*\}))? "(?P<request>.*)"(?: (?P<rest>.*))?$'
+        ),
     ),
 )
 # Its fields are padded with blanks.
 SQUID = Pattern(
     "squid",
     (
-        r"^(?P<time>[0-9]{9,10}\.[0-9]{3}) +(?P<elapsed>-?[0-9]+) (?P<ip>\S+) (?P<result>[A-Z_]+)/(?P<status>[0-9]{3}) "
-        r"(?P<bytes>[0-9]+) (?P<method>\S+) (?P<target>\S+) (?P<user>\S+) (?P<hierarchy>\S+) (?P<content_type>\S+)"
-        r"(?: (?P<rest>.*))?$",
+        (
+            r"^(?P<time>[0-9]{9,10}\.[0-9]{3}) +(?P<elapsed>-?[0-9]+) (?P<ip>\S+) (?P<result>[A-Z_]+)/(?P<status>[0-9]{3}) "
+            r"(?P<bytes>[0-9]+) (?P<method>\S+) (?P<target>\S+) (?P<user>\S+) (?P<hierarchy>\S+) (?P<content_type>\S+)"
+            r"(?: (?P<rest>.*))?$"
+        ),
     ),
 )
 

@@ -75,9 +75,7 @@ class Template:
         for n in set(range(len(self.keys))) - set(self.places.values()):
             if self.kinds[n] == "number":
                 value = pl.col(f"v{n}")
-                conditions.append(
-                    (value.str.len_bytes() <= _LONGEST_FRACTION) | ~value.str.contains(".", literal=True)
-                )
+                conditions.append((value.str.len_bytes() <= _LONGEST_FRACTION) | ~value.str.contains(".", literal=True))
         return conditions
 
     def _rescued(self) -> pl.Expr:
@@ -115,7 +113,7 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
         return None
     if "request" in found and " " not in found["request"].text:
         return None
-    order = {(key,): n for n, key in enumerate(entry)}
+    order: dict[Path, int] = {(key,): n for n, key in enumerate(entry)}
     forwarded = next((order[path] for path in plan["forwarded"] if isinstance(flat[path], str)), None)
     is_split = target is not None and (bool(plan["arguments"]) or bool(plan["request"]))
     return Template(

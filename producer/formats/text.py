@@ -78,7 +78,11 @@ def replaced(rows: pl.DataFrame, mask: pl.Series, others: pl.DataFrame) -> pl.Da
 
 
 def fields_of(
-    texts: pl.DataFrame, options: Options, *, keys: Mapping[str, str] | None = None, has_url: bool = False,
+    texts: pl.DataFrame,
+    options: Options,
+    *,
+    keys: Mapping[str, str] | None = None,
+    has_url: bool = False,
     time_format: str | None = None,
 ) -> pl.DataFrame:
     """``FIELDS`` from the texts of groups, columns named like them; a row without time did not match."""
@@ -126,9 +130,10 @@ def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> l
 
 def _formatted_times(texts: pl.Series, time_format: str) -> pl.Series:
     """ISO 8601 of times in ``time_format``."""
+
     def iso(text: str) -> str | None:
         try:
-            return datetime.strptime(text, time_format).isoformat()
+            return datetime.strptime(text, time_format).isoformat()  # noqa: DTZ007  (without offset it is in the zone that is set)
         except ValueError:
             return None
 

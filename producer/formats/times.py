@@ -89,23 +89,29 @@ def _with_skipped_hours(texts: pl.Series, times: pl.Series, zone: str) -> pl.Ser
 
 def _one_by_one(texts: pl.Series, zone: str) -> pl.Series:
     distinct = texts.drop_nulls().unique()
-    known = pl.DataFrame({"timestamp": distinct, "value": pl.Series([instant(t, zone) for t in distinct], dtype=TIMESTAMP)})
+    known = pl.DataFrame(
+        {"timestamp": distinct, "value": pl.Series([instant(t, zone) for t in distinct], dtype=TIMESTAMP)}
+    )
     return texts.to_frame().join(known, on="timestamp", how="left", maintain_order="left")["value"].alias("timestamp")
 
 
 def _from_parts(found: pl.DataFrame, zone: str) -> pl.Series:
     """From the columns ``base`` (to the second), ``fraction`` (digits) and ``offset``."""
     if "/" in (found["base"].drop_nulls()[0] or ""):
-        base = logged_times((found["base"] + " +0000"))
+        base = logged_times(found["base"] + " +0000")
     else:
         base = found["base"].str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us")
         base = base.dt.replace_time_zone("UTC")
     frame = found.with_columns(base.alias("at"))
     micros = pl.col("fraction").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64, strict=False).fill_null(0)
     digits = pl.col("offset").str.replace_all(r"[^0-9]", "")
-    minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(pl.Int64, strict=False)
+    minutes = digits.str.slice(0, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(2, 2).cast(
+        pl.Int64, strict=False
+    )
     east = pl.when(pl.col("offset").str.contains("-", literal=True)).then(-minutes).otherwise(minutes).fill_null(0)
-    local = pl.col("at").dt.replace_time_zone(None).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    local = (
+        pl.col("at").dt.replace_time_zone(None).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    )
     utc = pl.when(pl.col("offset").is_null()).then(local.dt.convert_time_zone("UTC")).otherwise(pl.col("at"))
     at = (utc - pl.duration(minutes=east) + pl.duration(microseconds=micros)).cast(TIMESTAMP)
     return frame.select(pl.when(at.is_between(_EARLIEST, _LATEST)).then(at).alias("timestamp")).to_series()

@@ -97,7 +97,9 @@ def _spaced(values: pl.Series) -> pl.Series:
     """CloudFront's percent-encoding, else IIS's ``+`` for a blank, undone."""
     if values.str.contains(r"%[0-9A-Fa-f]{2}").any():
         distinct = values.drop_nulls().unique()
-        plain = pl.Series([unquote(unquote(v)) if re.search("%25", v) else unquote(v) for v in distinct], dtype=pl.String)
+        plain = pl.Series(
+            [unquote(unquote(v)) if re.search("%25", v) else unquote(v) for v in distinct], dtype=pl.String
+        )
         return values.replace_strict(distinct, plain, default=None)
     if values.str.contains(" ", literal=True).any():
         return values

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-
 from producer.blocks import BlockReader
 from producer.rows import LineParser, Reading
 from tests.builders import T0

@@ -161,6 +161,15 @@ def test_what_stood_in_the_place_of_the_client_is_kept_where_it_says_more() -> N
 
 
 def test_private_addresses_are_counted() -> None:
-    addresses = ["10.0.0.1", "172.16.0.1", "172.32.0.1", "192.168.1.1:80", "::1", "fd00::1", "192.0.2.1", "::ffff:10.0.0.1"]
+    addresses = [
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.32.0.1",
+        "192.168.1.1:80",
+        "::1",
+        "fd00::1",
+        "192.0.2.1",
+        "::ffff:10.0.0.1",
+    ]
     assert private_share(pl.Series(addresses)) == 6 / 8
     assert private_share(pl.Series([], dtype=pl.String)) == 0

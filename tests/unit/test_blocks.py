@@ -1,7 +1,7 @@
 import bz2
 import gzip
-import lzma
 import io
+import lzma
 import os
 import tarfile
 from pathlib import Path
@@ -217,7 +217,10 @@ def test_an_archive_of_files_is_no_log(tmp_path: Path, is_compressed: bool) -> N
             open_file(path)
         return
     opened = open_file(path)
-    assert (read_all(opened), opened.error) == (b"", "it holds an archive of files (tar); unpack it and ingest the logs in it")
+    assert (read_all(opened), opened.error) == (
+        b"",
+        "it holds an archive of files (tar); unpack it and ingest the logs in it",
+    )
     opened.close()
 
 

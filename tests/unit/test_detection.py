@@ -64,7 +64,9 @@ def test_an_envelope_goes_and_what_it_says_is_kept(name: str) -> None:
 
 def test_lines_that_a_container_runtime_has_cut_are_joined() -> None:
     times = "2026-11-27T10:01:00.1Z stdout"
-    lines = pl.Series([f"{times} P {LINE[:20]}", f"{times} P {LINE[20:40]}", f"{times} F {LINE[40:]}", f"{times} P x", f"{times} F y"])
+    lines = pl.Series(
+        [f"{times} P {LINE[:20]}", f"{times} P {LINE[20:40]}", f"{times} F {LINE[40:]}", f"{times} P x", f"{times} F y"]
+    )
     found = parse(lines)
     assert found.is_row is not None
     assert found.rows.filter(found.is_row).to_dicts() == [
@@ -75,7 +77,17 @@ def test_lines_that_a_container_runtime_has_cut_are_joined() -> None:
 
 
 def test_each_line_is_read_in_its_own_format_whatever_the_log_was_likely_in() -> None:
-    lines = pl.Series(["", LINE, f"www.example.org:80 {LINE}", ENTRY, f"web-1 | {ENTRY}", "x", LINE.replace("192.0.2.1 -", "192.0.2.1:80 -")])
+    lines = pl.Series(
+        [
+            "",
+            LINE,
+            f"www.example.org:80 {LINE}",
+            ENTRY,
+            f"web-1 | {ENTRY}",
+            "x",
+            LINE.replace("192.0.2.1 -", "192.0.2.1:80 -"),
+        ]
+    )
     expected = [
         rejected(""), ROW, ROW | {"site": "www.example.org"}, JSON_ROW, JSON_ROW | {"rescued": '{"envelope":{"container":"web-1"}}'},
         rejected("x"), ROW | {"rescued": '{"remote_addr":"192.0.2.1:80"}'},

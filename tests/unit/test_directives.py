@@ -11,7 +11,9 @@ from producer.formats.detection import check_format, parse
 from producer.formats.directives import FormatError
 
 T0 = datetime(2026, 11, 27, 10, 1, 0, tzinfo=UTC)
-COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+COMBINED = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+)
 APACHE = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
 LINE = '192.0.2.1 - alice [27/Nov/2026:10:01:00 +0000] "GET /a?b HTTP/1.1" 200 5 "-" "curl/8"'
 ROW: dict[str, Any] = {
@@ -78,7 +80,10 @@ def test_what_has_no_column_is_kept_by_its_name(log_format: str, line: str, expe
         ("%h %t %{x}b", "%{x}b: no directive of Apache's LogFormat"),
         ("%h %t %", "'%': no directive of Apache's LogFormat"),
         ("%h %{%Q}t", "%{%Q}t: a time that cannot be read back"),
-        ("$time_local $remote_addr$status", "nothing stands between remote_addr and status: where one ends cannot be told"),
+        (
+            "$time_local $remote_addr$status",
+            "nothing stands between remote_addr and status: where one ends cannot be told",
+        ),
         ("$" * 9000, "it has more than 8,192 characters"),
         ("combind", "no such format; one of auto, common, combined, vhost, json"),
     ],
@@ -122,7 +127,11 @@ REQUIRED = {
 def formats(draw: st.DrawFn) -> tuple[str, str, dict[str, Any], dict[str, str]]:
     """A format string, a line written with it, the columns and what is kept that should come of it."""
     server = draw(st.sampled_from(["nginx", "apache"]))
-    names = ["ip", "time", *draw(st.lists(st.sampled_from(["request", "status", "bytes", "agent", "site", "user"]), unique=True))]
+    names = [
+        "ip",
+        "time",
+        *draw(st.lists(st.sampled_from(["request", "status", "bytes", "agent", "site", "user"]), unique=True)),
+    ]
     values = {
         "ip": draw(st.ip_addresses(v=4).map(str)), "time": "[27/Nov/2026:10:01:00 +0000]", "status": "404",
         "request": '"' + f"GET /{draw(word)} HTTP/1.1" + '"', "bytes": draw(numbers), "agent": f'"{draw(quoted)}"',
@@ -156,7 +165,9 @@ def formats(draw: st.DrawFn) -> tuple[str, str, dict[str, Any], dict[str, str]]:
 def test_what_is_written_with_a_format_is_read_back(case: tuple[str, str, dict[str, Any], dict[str, str]]) -> None:
     log_format, line, expected, kept = case
     (row,) = read(log_format, line)
-    rescued = {key: str(value) for key, value in json.loads(row["rescued"] or "{}", parse_float=str, parse_int=str).items()}
+    rescued = {
+        key: str(value) for key, value in json.loads(row["rescued"] or "{}", parse_float=str, parse_int=str).items()
+    }
     assert {name: row[name] for name in expected} == expected
     assert rescued == kept
     assert row["raw"] is None

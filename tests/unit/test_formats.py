@@ -357,7 +357,9 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def kept(**values: str | None) -> str | None:
     """``rescued`` with these values, numbers as JSON has them."""
     said = {key: value for key, value in values.items() if value not in (None, "", "-")}
-    plain = {key: json.loads(value) if NUMBER.fullmatch(value) else value for key, value in said.items() if value is not None}
+    plain = {
+        key: json.loads(value) if NUMBER.fullmatch(value) else value for key, value in said.items() if value is not None
+    }
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":")) if plain else None
 
 

@@ -13,7 +13,12 @@ from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS
 from producer.formats.w3c import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-COLUMN_NAMES = {"time": "`timestamp`", "request": "the whole request", "target": "`path` and `query`", "arguments": "`query`"}
+COLUMN_NAMES = {
+    "time": "`timestamp`",
+    "request": "the whole request",
+    "target": "`path` and `query`",
+    "arguments": "`query`",
+}
 
 
 def section(title: str) -> str:

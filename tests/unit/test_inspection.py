@@ -47,12 +47,12 @@ def test_a_log_is_shown_as_it_would_be_read(tmp_path: Path) -> None:
     [
         ("a b c", "--log-format with the format string from your server's configuration, if these are requests"),
         (LINE.replace(" +0000", ""), "ingest.time_zone, if the times are not UTC: they have no offset"),
-        (LINE.replace('"-" "curl/8"', '0.1 "-" "curl/8"'), "--log-format with the format string from your server's configuration: "
-         "there are fields without a name"),
+        (LINE.replace('"-" "curl/8"', '0.1 "-" "curl/8"'), ("--log-format with the format string from your server's configuration: "
+         "there are fields without a name")),
         (
             LINE.replace("192.0.2.1", "10.0.0.1").strip() + ' "198.51.100.1"\n',
-            "most requests come from private addresses and have a chain of forwarded ones: their visitors are a proxy's; "
-            "set ingest.trusted_proxies to the proxy's network, such as [10.0.0.0/8]",
+            ("most requests come from private addresses and have a chain of forwarded ones: their visitors are a proxy's; "
+            "set ingest.trusted_proxies to the proxy's network, such as [10.0.0.0/8]"),
         ),
     ],
 )  # fmt: skip

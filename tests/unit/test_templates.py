@@ -43,7 +43,9 @@ changes = st.dictionaries(st.sampled_from(sorted({*ENTRY, *PARTS})), values, max
 @example(PARTS, [{"uri": "/a?b"}, {"args": ""}, {"ts": 0.5}])
 @example(ENTRY, [{"request_time": 0.1}, {"request_time": 1e-05}, {"request_time": 1.0}, {"status": 200.0}])
 def test_what_is_learnt_reads_as_line_by_line(entry: dict[str, Any], changed: list[dict[str, Any]]) -> None:
-    entries = [entry] * FEWEST_LINES + [{key: change.get(key, value) for key, value in entry.items()} for change in changed]
+    entries = [entry] * FEWEST_LINES + [
+        {key: change.get(key, value) for key, value in entry.items()} for change in changed
+    ]
     lines = pl.Series([json.dumps(line, ensure_ascii=False) for line in entries])
     assert_frame_equal(JsonFormat().read(lines, OPTIONS), one_by_one(lines))
 

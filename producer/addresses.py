@@ -47,9 +47,11 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
     if not is_plain:
         rows = rows.with_columns(pl.col("ip").str.strip_chars('" '))
         is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()
-    if is_plain and (not trusted or rows["forwarded"].null_count() == rows.height):
+    has_chain = rows["forwarded"].null_count() < rows.height
+    is_missing = pl.col("ip").is_null() & pl.col("forwarded").is_not_null()
+    if is_plain and not (has_chain and (trusted or rows.select(is_missing.any()).item())):
         return rows
-    pairs = rows.select("ip", "forwarded" if trusted else pl.lit(None, pl.String).alias("forwarded"))
+    pairs = rows.select("ip", "forwarded" if trusted else pl.when(is_missing).then("forwarded").alias("forwarded"))
     distinct = pairs.unique()
     clients = pl.Series(
         "client", [client(logged, chain, trusted) for logged, chain in distinct.iter_rows()], dtype=pl.String
@@ -71,10 +73,12 @@ def _says_more(logged: pl.Expr, found: pl.Expr) -> pl.Expr:
 def client(logged: str | None, forwarded: str | None, trusted: Sequence[Network]) -> str | None:
     """The client of a request.
 
-    :param logged: what stands in the place of the peer; a list is a chain, the first of it the client.
+    :param logged: what stands in the place of the peer; a list is a chain, the first of it the client. Where a format has no
+        peer, what was forwarded is all that is known.
     """
     if logged is None:
-        return None
+        chain = [a for item in _items(forwarded or "") if (a := plain_address(item)) is not None]
+        return next((a for a in reversed(chain) if not _is_in(a, trusted)), None) if trusted else next(iter(chain), None)
     peers = [address for item in _items(logged) if (address := plain_address(item)) is not None]
     if not peers:
         return logged

@@ -300,7 +300,7 @@ def _expression(parts: list[Part], groups: dict[int, str], look: Look, *, has_ta
         if isinstance(part, str):
             pieces.append(_literal(part, look))
         else:
-            before, after = _text_at(parts, n - 1), _text_at(parts, n + 1)
+            before, after = _text_at(parts, n - 1), _text_at(parts, n + 1) or (" " if has_tail else "")
             pieces.append(_value(part, groups[n], before, after, look))
     tail = r"(?: (?P<rest>.*))?" if has_tail else r" ?"
     return rf"(?s)^[\x00]*{''.join(pieces)}{tail}$"

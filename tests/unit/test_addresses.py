@@ -105,7 +105,9 @@ CLIENTS = [
     ("198.51.100.7, 10.0.0.5", None, "198.51.100.7"),
     ("www.example.org", "198.51.100.7", "www.example.org"),
     ("-", "198.51.100.7", "-"),
-    (None, "198.51.100.7", None),
+    (None, "198.51.100.7, 10.0.0.1", "198.51.100.7"),
+    (None, "-", None),
+    (None, None, None),
 ]
 
 
@@ -145,6 +147,8 @@ def test_what_stood_in_the_place_of_the_client_is_kept_where_it_says_more() -> N
             ("::ffff:192.0.2.1", None, None),
             ("10.0.0.5", "198.51.100.7", '{"xff":"198.51.100.7"}'),
             ("a, b", None, None),
+            (None, "198.51.100.7", None),
+            (None, None, None),
         ],
         schema=["ip", "forwarded", "rescued"],
         orient="row",
@@ -155,8 +159,11 @@ def test_what_stood_in_the_place_of_the_client_is_kept_where_it_says_more() -> N
         ("192.0.2.1", None),
         ("198.51.100.7", '{"xff":"198.51.100.7","remote_addr":"10.0.0.5"}'),
         ("a, b", None),
+        ("198.51.100.7", None),
+        (None, None),
     ]
     untrusted = with_client(rows, []).select("ip", "rescued").rows()
+    assert untrusted[5] == ("198.51.100.7", None)
     assert untrusted[3] == ("10.0.0.5", '{"xff":"198.51.100.7"}')
 
 

@@ -78,7 +78,9 @@ def client(logged: str | None, forwarded: str | None, trusted: Sequence[Network]
     """
     if logged is None:
         chain = [a for item in _items(forwarded or "") if (a := plain_address(item)) is not None]
-        return next((a for a in reversed(chain) if not _is_in(a, trusted)), None) if trusted else next(iter(chain), None)
+        return (
+            next((a for a in reversed(chain) if not _is_in(a, trusted)), None) if trusted else next(iter(chain), None)
+        )
     peers = [address for item in _items(logged) if (address := plain_address(item)) is not None]
     if not peers:
         return logged

@@ -260,10 +260,14 @@ def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
 def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, Value]:
     """Of an object whose values are ``flat``, the value of each column that it has."""
     found: dict[str, Value] = {}
-    for column in JSON_KEYS:
-        value = _CHOICES.get(column, _first)(flat, plan[column], columns)
-        if value is not None and not any(value.path == other.path for other in found.values()):
+    taken: set[Path] = set()
+    for column, paths in plan.items():
+        if not paths or column == "forwarded":
+            continue
+        value = _CHOICES.get(column, _first)(flat, paths, columns)
+        if value is not None and value.path not in taken:
             found[column] = value
+            taken.add(value.path)
     _settle_request(found, columns)
     if "?" in found.get("target", Value((), "")).text:
         found.pop("arguments", None)
@@ -340,16 +344,13 @@ def is_whole(column: str, value: Value) -> bool:
 
 def without(entry: Entry, taken: set[Path]) -> Entry:
     """The entry without the values at these paths, nulls, and objects that were emptied by it."""
-    rest: Entry = {}
-    for key, value in entry.items():
-        if (key,) in taken or value is None:
-            continue
-        below = {path[1:] for path in taken if path[0] == key and len(path) > 1}
-        if below and isinstance(value, dict):
-            value = without(value, below)
-            if not value:
-                continue
-        rest[key] = value
+    rest = {key: value for key, value in entry.items() if value is not None and (key,) not in taken}
+    for head in {path[0] for path in taken if len(path) > 1}:
+        value = rest.get(head)
+        if isinstance(value, dict):
+            rest[head] = without(value, {path[1:] for path in taken if path[0] == head})
+            if not rest[head]:
+                del rest[head]
     return rest
 
 

@@ -51,6 +51,8 @@ def rescued_json(texts: pl.DataFrame, keys: Mapping[str, str]) -> pl.Series:
 
 def _members(values: pl.Series, key: str) -> pl.Series | None:
     r"""``,"key":value`` for each value that says something."""
+    if values.null_count() == values.len():
+        return None
     values = values.alias("v").set(values.is_in(["", "-"]).fill_null(value=False), None)
     if values.null_count() == values.len():
         return None

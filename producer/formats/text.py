@@ -101,31 +101,29 @@ def fields_of(
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
     if forwarded is not None:
         fields = fields.with_columns(pl.col(forwarded).alias("forwarded"))
-    elif "rest" in extras and options.client_field is None:  # as in nginx's packaged format "main"
+    elif "rest" in extras and options.client_field is None and texts["rest"].null_count() < texts.height:  # as in nginx's packaged format "main"
         fields = fields.with_columns(pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)').alias("forwarded"))
     fields = fields.with_columns(_typed(fields, options, time_format))
     return with_all_fields(fields.with_columns(rescued_json(texts, extras)))
 
 
-def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> list[pl.Series]:
-    columns = []
+def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> list[pl.Expr]:
     if time_format == LOGGED:
         timestamp = logged_times(fields["time"])
     else:
         time = fields["time"] if time_format is None else _formatted_times(fields["time"], time_format)
         timestamp = instants(time, options.time_zone)
+    columns = [pl.lit(timestamp).alias("timestamp")]
     if "bytes" in fields.columns:
-        size = fields["bytes"].cast(pl.Int64, strict=False)
-        size = size.set((size < 0).fill_null(value=False), None)
-        has_size = size.is_not_null() | fields["bytes"].is_in(NO_BYTES).fill_null(value=True)
-        if not has_size.all():
-            timestamp = timestamp.set(~has_size, None)
-        columns.append(size)
+        size = pl.col("bytes").cast(pl.Int64, strict=False)
+        is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
+        has_size = is_none | (size >= 0).fill_null(value=False)
+        columns = [pl.when(has_size).then(pl.lit(timestamp)).alias("timestamp"), pl.when(size >= 0).then(size).alias("bytes")]
     if "status" in fields.columns:
-        columns.append(fields["status"].cast(pl.Int32, strict=False))
+        columns.append(pl.col("status").cast(pl.Int32, strict=False))
     if "site" in fields.columns:
-        columns.append(fields["site"].str.replace(r":[0-9]+$", "").replace(["-", ""], None))
-    return [timestamp.alias("timestamp"), *columns]
+        columns.append(pl.col("site").str.replace(r":[0-9]+$", "").replace(["-", ""], None))
+    return columns
 
 
 def _formatted_times(texts: pl.Series, time_format: str) -> pl.Series:

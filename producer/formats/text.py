@@ -101,7 +101,9 @@ def fields_of(
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
     if forwarded is not None:
         fields = fields.with_columns(pl.col(forwarded).alias("forwarded"))
-    elif "rest" in extras and options.client_field is None and texts["rest"].null_count() < texts.height:  # as in nginx's packaged format "main"
+    elif (
+        "rest" in extras and options.client_field is None and texts["rest"].null_count() < texts.height
+    ):  # as in nginx's packaged format "main"
         fields = fields.with_columns(pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)').alias("forwarded"))
     fields = fields.with_columns(_typed(fields, options, time_format))
     return with_all_fields(fields.with_columns(rescued_json(texts, extras)))
@@ -118,7 +120,10 @@ def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> l
         size = pl.col("bytes").cast(pl.Int64, strict=False)
         is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
         has_size = is_none | (size >= 0).fill_null(value=False)
-        columns = [pl.when(has_size).then(pl.lit(timestamp)).alias("timestamp"), pl.when(size >= 0).then(size).alias("bytes")]
+        columns = [
+            pl.when(has_size).then(pl.lit(timestamp)).alias("timestamp"),
+            pl.when(size >= 0).then(size).alias("bytes"),
+        ]
     if "status" in fields.columns:
         columns.append(pl.col("status").cast(pl.Int32, strict=False))
     if "site" in fields.columns:

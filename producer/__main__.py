@@ -163,8 +163,11 @@ def ingest(
 
 
 def _check(reading: "Ingest") -> None:
-    """:raises InputError: no log can be read as that."""
-    from lakehouse.errors import InputError
+    """Refuse settings that no log can be read by.
+
+    :raises BadParameter: the format is none, or cannot be used.
+    :raises InputError: the pattern of sites has no place for one.
+    """
     from lakehouse.logs import printable
     from producer.formats.detection import check_format
     from producer.formats.directives import FormatError
@@ -173,7 +176,8 @@ def _check(reading: "Ingest") -> None:
     try:
         check_format(reading.log_format)
     except FormatError as error:
-        raise InputError(f"log format {printable(repr(reading.log_format))}: {error}") from None
+        value = printable(repr(reading.log_format))
+        raise typer.BadParameter(f"{value}: {error}", param_hint="--log-format (ingest.log_format)") from None
     if reading.site_from_name is not None:
         site_of(reading.site_from_name)
 

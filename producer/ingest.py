@@ -23,8 +23,9 @@ from typing import TypeVar
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
 from producer.blocks import STDIN_DESCRIPTOR, Block, BlockReader, Log, PlainFile, Stream, open_file
-from producer.formats.detection import Parsing, Tally, first_timestamp
+from producer.formats.detection import Parsing, first_timestamp
 from producer.formats.options import Options
+from producer.formats.tally import Tally
 from producer.identity import line_spans
 from producer.landing import Lander, utc_now
 from producer.progress import Progress

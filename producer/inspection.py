@@ -16,7 +16,8 @@ from lakehouse.errors import InputError
 from lakehouse.logs import printable
 from lakehouse.readable import count_text
 from producer.blocks import Block, PlainFile, open_file
-from producer.formats.detection import Tally, parse
+from producer.formats.detection import parse
+from producer.formats.tally import Tally
 from producer.formats.w3c import HEADER
 from producer.identity import line_spans
 from producer.reports import proxy_hint

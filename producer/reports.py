@@ -6,7 +6,7 @@ from typing import Any
 
 from lakehouse.logs import printable
 from lakehouse.readable import count_text, counted_text
-from producer.formats.detection import Tally
+from producer.formats.tally import Tally
 
 # A proxy's addresses are taken for the visitors' when so many of the requests with a chain come from private ones.
 PROXIED_SHARE = 0.5

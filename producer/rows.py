@@ -9,8 +9,9 @@ import polars as pl
 
 from producer.addresses import Network, truncated_ips
 from producer.blocks import Block
-from producer.formats.detection import SAMPLE_LINES, Parsing, Tally, detect, parse
+from producer.formats.detection import SAMPLE_LINES, Parsing, detect, parse
 from producer.formats.options import Options
+from producer.formats.tally import Tally
 from producer.formats.w3c import HEADER
 from producer.identity import Spans, event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import LANDED

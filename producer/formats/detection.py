@@ -5,7 +5,6 @@ envelope that they may stand in, twice at most. The formats exclude each other b
 on what a log was likely to be in, nor on where blocks begin.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +21,7 @@ from producer.formats.envelopes import opened
 from producer.formats.json_lines import JsonFormat, LtsvFormat
 from producer.formats.options import Options
 from producer.formats.servers import PATTERNS
+from producer.formats.tally import Tally
 from producer.formats.text import replaced
 from producer.formats.w3c import DIRECTIVES, HEADER, W3cFormat
 
@@ -58,33 +58,6 @@ class Parsing:
     log_format: str = "auto"
     options: Options = field(default_factory=Options)
     trusted: Sequence[Network] = ()
-
-
-@dataclass
-class Tally:
-    """How many lines were in which format, and of whom they were.
-
-    :param formats: lines by the format's name, with its envelopes before it: ``docker+combined``.
-    :param forwarded: lines with a chain of addresses.
-    :param private: those of them whose peer has a private address.
-    """
-
-    lines: int = 0
-    formats: Counter[str] = field(default_factory=Counter)
-    forwarded: int = 0
-    private: int = 0
-
-    def add(self, other: "Tally") -> None:
-        """Count the other's lines too."""
-        self.lines += other.lines
-        self.formats.update(other.formats)
-        self.forwarded += other.forwarded
-        self.private += other.private
-
-    @property
-    def parsed(self) -> int:
-        """Lines that parsed."""
-        return self.formats.total()
 
 
 @dataclass(frozen=True)

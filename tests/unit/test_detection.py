@@ -5,9 +5,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from producer.formats.detection import NAMES, Parsing, Tally, detect, parse
+from producer.formats.detection import NAMES, Parsing, detect, parse
 from producer.formats.envelopes import ENVELOPE_NAMES
 from producer.formats.options import Options
+from producer.formats.tally import Tally
 
 T0 = datetime(2026, 11, 27, 10, 1, 0, tzinfo=UTC)
 LINE = '192.0.2.1 - - [27/Nov/2026:10:01:00 +0000] "GET /a?b HTTP/1.1" 200 5 "-" "curl/8"'

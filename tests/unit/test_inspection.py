@@ -9,7 +9,7 @@ import yaml
 
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
-from producer.formats.detection import Tally
+from producer.formats.tally import Tally
 from producer.ingest import reading_of
 from producer.inspection import PIECE_BYTES, PIECES, inspected, inspection_lines, reason
 from producer.reports import LogReport, as_record, proxy_hint, recorded_lines, report_line

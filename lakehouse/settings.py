@@ -1,5 +1,6 @@
 """Settings: ``conf/pipeline.yaml``, overridden by ``PIPELINE_*`` environment variables. Loaded once and passed down."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import (
@@ -33,7 +35,6 @@ ENV_PREFIX = "PIPELINE_"
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(ge=1)]
-LogFormat = Literal["auto", "combined", "common", "vhost", "json"]
 LandingFormat = Literal["parquet", "json"]
 JobName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")]  # it names a log file and a lock
 
@@ -72,12 +73,50 @@ class Simulate(Group):
     bots: Share = 0.15
 
 
+JsonColumn = Literal[
+    "timestamp",
+    "ip",
+    "user",
+    "request",
+    "method",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "bytes",
+    "referer",
+    "agent",
+    "site",
+]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("must be a network such as 10.0.0.0/8, or an address") from None
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Berlin or UTC") from None
+    return value
+
+
 class Ingest(Group):
     """How real logs are read."""
 
     site: str = ""
-    log_format: LogFormat = "auto"
+    log_format: str = "auto"
+    site_from_name: str | None = None
     truncate_ips: bool = False
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = []
+    client_field: Annotated[str, Field(min_length=1)] | None = None
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    # From our column to the dotted path of the key in JSON.
+    json_fields: dict[JsonColumn, Annotated[str, Field(min_length=1)]] = {}
     # Escaped, as it lands, a line has up to seven times its bytes: still less than a reader takes (``landed.MAX_TEXT_BYTES``).
     max_line_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 1_048_576
     quiet_seconds: Seconds = 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, overridden, reporting_errors, stop_on_signals
-from lakehouse.settings import LandingFormat, LogFormat
+from lakehouse.settings import LandingFormat
 
 if TYPE_CHECKING:
     from lakehouse.settings import Ingest, Landing, Settings
@@ -115,8 +115,20 @@ def ingest(
     site: Annotated[
         str | None, typer.Option(help="The site's name. It is part of each line's identity: keep to one for a log.")
     ] = None,
+    site_from_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="One log for each site: its name with SITE in the site's place, such as SITE.access.log or access_SITE.log.",
+        ),
+    ] = None,
     log_format: Annotated[
-        LogFormat | None, typer.Option(help="How the lines are written; auto finds out for each file.")
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="How the lines are written: auto (finds out for each line), a format's name, or the format string of your "
+            "server: nginx's log_format or Apache's LogFormat.",
+        ),
     ] = None,
     file_format: FileFormat = None,
     follow: Annotated[
@@ -124,15 +136,17 @@ def ingest(
     ] = False,
     conf: Conf = DEFAULT_CONF,
 ) -> None:
-    """Land the lines of real logs: Combined, Common, vhost-first or JSON, plain or gzip.
+    """Land the lines of real logs in any format that "inspect" understands, plain or compressed.
 
     Every line is landed, also one that does not parse (with its text, for quarantine). The same log again, renamed
-    or compressed, adds nothing to merged/. Exits 1 if a file could not be read to its end; other files go on.
+    or compressed, adds nothing to merged/. Exits 1 if a file could not be read to its end (other files go on), or if no line
+    of any was a request that could be read.
     """
     with reporting_errors():
         settings = begin("producer", conf, LOG_NAME, is_writer=True)
         landing = overridden(settings.landing, format=file_format)
-        reading = overridden(settings.ingest, site=site, log_format=log_format)
+        reading = overridden(settings.ingest, site=site, log_format=log_format, site_from_name=site_from_name)
+        _check(reading)
         stop = stop_on_signals()
         from producer.limits import memory_limit, parsing_threads, usable_cores
         from producer.memory import keep_freed_memory
@@ -143,22 +157,54 @@ def ingest(
         if follow:
             has_failed = _follow(paths, settings, landing, reading, stop, threads)
         else:
-            has_failed = _ingest(paths, reading, _lander(settings, landing), stop, threads)
+            has_failed = _ingest(paths, settings, reading, _lander(settings, landing), stop, threads)
     if has_failed:
         raise typer.Exit(1)
 
 
-def _ingest(paths: list[str], reading: "Ingest", lander: "Lander", stop: Event, threads: int) -> bool:
+def _check(reading: "Ingest") -> None:
+    """Refuse settings that no log can be read by.
+
+    :raises BadParameter: the format is none, or cannot be used.
+    :raises InputError: the pattern of sites has no place for one.
+    """
+    from lakehouse.logs import printable
+    from producer.formats.detection import check_format
+    from producer.formats.directives import FormatError
+    from producer.sites import site_of
+
+    try:
+        check_format(reading.log_format)
+    except FormatError as error:
+        value = printable(repr(reading.log_format))
+        raise typer.BadParameter(f"{value}: {error}", param_hint="--log-format (ingest.log_format)") from None
+    if reading.site_from_name is not None:
+        site_of(reading.site_from_name)
+
+
+def _ingest(
+    paths: list[str], settings: "Settings", reading: "Ingest", lander: "Lander", stop: Event, threads: int
+) -> bool:
     from producer.ingest import Ingestion
+    from producer.recording import record_reports
+    from producer.reports import proxy_hint, report_line
 
     begun = time.monotonic()
     summary = Ingestion(reading, lander, stop, threads=threads).run(paths)
+    for report in summary.reports:
+        log.info("%s", report_line(report))
+    hint = proxy_hint(summary.tally, is_trusting=bool(reading.trusted_proxies))
+    if hint is not None:
+        log.warning("%s", hint)
+    record_reports(settings.lake, summary.reports, hint)
     log.info(
         "ingested %d files, %d of them not to their end: %s lines, %s of them unparsed; landed %s rows in %.1f s%s",
         summary.files, summary.failed, f"{summary.lines:,}", f"{summary.unparsed:,}", f"{lander.rows:,}",
         time.monotonic() - begun, "; stopped, run again to add the rest" if summary.is_stopped else "",
     )  # fmt: skip
-    return summary.failed > 0
+    if summary.has_nothing_parsed:
+        log.error("no line is a request that could be read; see: python -m producer inspect %s", " ".join(paths))
+    return summary.failed > 0 or summary.has_nothing_parsed
 
 
 def _follow(
@@ -184,6 +230,45 @@ def _follow(
 
 
 @app.command()
+def inspect(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, folders or globs of logs.")],
+    log_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="As for ingest; default: what the settings say.")
+    ] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show how logs would be read, and land nothing: format, share of lines that parse, examples, and what to set.
+
+    Of a large log it looks at parts. Exits 1 if a log cannot be read or if no line of any is a request.
+    """
+    has_failed = False
+    with reporting_errors():
+        settings = begin("producer", conf, None)
+        reading = overridden(settings.ingest, log_format=log_format)
+        _check(reading)
+        from lakehouse.errors import InputError
+        from producer.ingest import chosen_files, reading_of, source_text
+        from producer.inspection import inspected, inspection_lines
+
+        parsed = 0
+        for path in chosen_files(paths):
+            if path is None:
+                raise InputError("-: standard input cannot be inspected; name a file")
+            how = reading_of(source_text(path), reading)
+            try:
+                seen = inspected(path, how)
+            except InputError as error:
+                log.error("%s", error)
+                has_failed = True
+                continue
+            parsed += seen.tally.parsed
+            typer.echo("\n".join(inspection_lines(seen, how)))
+        has_failed |= parsed == 0
+    if has_failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(
     is_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     conf: Conf = DEFAULT_CONF,
@@ -195,6 +280,7 @@ def status(
     with reporting_errors():
         settings = begin("producer", conf, None)
         from lakehouse.producers import producers
+        from producer.recording import report_lines
         from producer.status import deeds, problems
 
         now, seen = datetime.now(UTC), producers(settings.lake)
@@ -205,7 +291,7 @@ def status(
             plain |= {"exit_code": 1 if wrong else 0}
             typer.echo(json.dumps(plain, indent=2, default=datetime.isoformat))
         else:
-            typer.echo("\n".join(wrong or deeds(seen, now)))
+            typer.echo("\n".join([*(wrong or deeds(seen, now)), *report_lines(settings.lake, now)]))
     if wrong:
         raise typer.Exit(1)
 

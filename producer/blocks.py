@@ -1,10 +1,12 @@
-"""Logs read in blocks of whole lines (I/O): plain files, gzip by its magic bytes, pipes. Memory stays flat.
+"""Logs read in blocks of whole lines (I/O): plain files, compressed ones by their magic bytes, pipes. Memory stays flat.
 
 Offsets count bytes of the uncompressed log. A line longer than ``max_line_bytes`` comes as a block of its own, a little
 longer than the limit and without newline; the rest of it is passed over.
 """
 
+import bz2
 import gzip
+import lzma
 import os
 import select
 import zlib
@@ -15,13 +17,28 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any, Self
 
+import zstandard
+
 from lakehouse.errors import InputError, UnreadableError
 
 BLOCK_BYTES = 1 << 20
 STDIN_DESCRIPTOR = 0
 GZIP_MAGIC = b"\x1f\x8b"
-OTHER_MAGIC = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "unzip"}
-MAGIC_BYTES = max(map(len, OTHER_MAGIC))
+MAGIC = {
+    GZIP_MAGIC: "gzip", b"\xfd7zXZ\x00": "xz", b"\x5d\x00\x00": "lzma", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd",
+}  # fmt: skip
+# What opens a compressed log, by its kind; each has read1, seek and tell.
+DECOMPRESSORS: dict[str, Callable[[IO[bytes]], Any]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
+    "xz": lzma.LZMAFile,
+    "lzma": lzma.LZMAFile,
+    "bzip2": bz2.BZ2File,
+    "zstd": lambda file: zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False),
+}
+# What is compressed or packed in other ways, and the program that unpacks it.
+OTHER_MAGIC = {b"PK\x03\x04": "unzip", b"\x04\x22\x4d\x18": "lz4", b"\x1f\x9d": "uncompress", b"7z\xbc\xaf": "7z"}
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
+MAGIC_BYTES = TAR_MAGIC_AT + len(TAR_MAGIC)
 
 
 @dataclass(frozen=True)
@@ -107,25 +124,36 @@ class BlockReader:
         return block
 
 
-class GzipFile:
-    """What can be read of a gzip file, of one or more members."""
+class CompressedFile:
+    """What can be read of a compressed log, of one or more members: gzip, xz, bzip2 or zstd.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    :param kind: a key of ``DECOMPRESSORS``.
+    """
+
+    def __init__(self, file: IO[bytes], kind: str = "gzip") -> None:
         self.error: str | None = None
         """Why it could not be read to its end."""
-        self._file = file
-        self._members = gzip.GzipFile(fileobj=file, mode="rb")
+        self._file, self._kind = file, kind
+        self._members = DECOMPRESSORS[kind](file)
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes of the uncompressed log; none at its end, or at an error."""
         if self.error is not None:
             return b""
         try:
-            return self._members.read1(size)
+            chunk = bytes(self._members.read1(size))
         except EOFError:
-            self.error = "the gzip file ends before its end: it is truncated or still being written"
-        except (gzip.BadGzipFile, zlib.error) as error:
-            self.error = f"the gzip file is damaged: {error}"
+            self.error = f"the {self._kind} file ends before its end: it is truncated or still being written"
+        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError) as error:
+            self.error = f"the {self._kind} file is damaged: {error}"
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            self.error = f"the {self._kind} file is damaged: {error}"
+        else:
+            if not self._is_archive(chunk):
+                return chunk
+            self.error = "it holds an archive of files (tar); unpack it and ingest the logs in it"
         return b""
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -139,7 +167,10 @@ class GzipFile:
 
     def seek(self, offset: int) -> None:
         """Go on reading at ``offset`` of the uncompressed log, or at its end if it is shorter."""
-        with suppress(EOFError, OSError, zlib.error):
+        with suppress(EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError):
+            if self._kind == "zstd" and offset < self._members.tell():  # it only goes forward
+                self._file.seek(0)
+                self._members = DECOMPRESSORS[self._kind](self._file)
             self._members.seek(offset)
 
     def raw_position(self) -> int:
@@ -149,6 +180,12 @@ class GzipFile:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+    def _is_archive(self, chunk: bytes) -> bool:
+        return self._members.tell() == len(chunk) and chunk[TAR_MAGIC_AT:].startswith(TAR_MAGIC)
+
+
+GzipFile = CompressedFile
 
 
 class PlainFile:
@@ -203,13 +240,13 @@ class Stream:
         self.is_at_end = False
         self._descriptor, self._poll_seconds, self._is_stopped = descriptor, poll_seconds, is_stopped
         self._head: bytes | None = b""
-        self._gzip: GzipFile | None = None
+        self._members: CompressedFile | None = None
         self._bytes_read = 0
 
     @property
     def error(self) -> str | None:
         """Why it could not be read to its end."""
-        return None if self._gzip is None else self._gzip.error
+        return None if self._members is None else self._members.error
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to read, its end included, or so long; whether there is."""
@@ -217,20 +254,22 @@ class Stream:
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes of the uncompressed log; none at its end, and when there is nothing now."""
-        if self._gzip is not None:
-            chunk = self._gzip.read(size)
+        if self._members is not None:
+            chunk = self._members.read(size)
             self.is_at_end = not chunk
             return chunk
         chunk = self.read_raw(size) if self.wait(0) else b""
         if self._head is None:
             return chunk
         self._head += chunk
-        if len(self._head) < len(GZIP_MAGIC) and not self.is_at_end:
+        is_undecided = any(magic.startswith(self._head) for magic in MAGIC if len(self._head) < len(magic))
+        if is_undecided and not self.is_at_end:
             return b""
         head, self._head = self._head, None
-        if not head.startswith(GZIP_MAGIC):
+        kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
+        if kind is None:
             return head
-        self._gzip = GzipFile(BufferedReader(_Waiting(self, head)))
+        self._members = CompressedFile(BufferedReader(_Waiting(self, head)), kind)
         return self.read(size)
 
     def read_raw(self, size: int) -> bytes:
@@ -271,11 +310,11 @@ class _Waiting(RawIOBase):
         return len(chunk)
 
 
-def open_file(path: Path) -> PlainFile | GzipFile:
+def open_file(path: Path) -> PlainFile | CompressedFile:
     """Open a log file.
 
     :raises UnreadableError: it cannot be opened.
-    :raises InputError: it is compressed in another way than gzip.
+    :raises InputError: it is compressed in a way that is not read, or an archive.
     """
     try:
         file = FileIO(path)
@@ -286,10 +325,14 @@ def open_file(path: Path) -> PlainFile | GzipFile:
         if head.startswith(magic):
             file.close()
             raise InputError(
-                f"{path}: is compressed, and not with gzip; decompress it with {program} and ingest the result, "
+                f"{path}: is compressed in a way that is not read; decompress it with {program} and ingest the result, "
                 "or send it to the standard input of: python -m producer ingest -"
             )
-    return GzipFile(file) if head.startswith(GZIP_MAGIC) else PlainFile(file)
+    if head[TAR_MAGIC_AT:].startswith(TAR_MAGIC):
+        file.close()
+        raise InputError(f"{path}: is an archive of files (tar); unpack it and ingest the logs in it")
+    kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
+    return PlainFile(file) if kind is None else CompressedFile(file, kind)
 
 
-Log = PlainFile | GzipFile | Stream
+Log = PlainFile | CompressedFile | Stream

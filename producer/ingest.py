@@ -6,6 +6,7 @@ by side; rows are landed in the file's order.
 """
 
 import glob
+import ipaddress
 import logging
 import os
 import stat
@@ -13,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -22,11 +23,15 @@ from typing import TypeVar
 from lakehouse.errors import InputError
 from lakehouse.settings import Ingest
 from producer.blocks import STDIN_DESCRIPTOR, Block, BlockReader, Log, PlainFile, Stream, open_file
-from producer.formats import first_timestamp
+from producer.formats.detection import Parsing, first_timestamp
+from producer.formats.options import Options
+from producer.formats.tally import Tally
 from producer.identity import line_spans
 from producer.landing import Lander, utc_now
 from producer.progress import Progress
+from producer.reports import LogReport
 from producer.rows import LineParser, Reading, line_texts
+from producer.sites import site_of
 
 log = logging.getLogger("producer.ingest")
 
@@ -44,6 +49,20 @@ class Summary:
     lines: int = 0
     unparsed: int = 0
     is_stopped: bool = False
+    reports: list[LogReport] = field(default_factory=list)
+
+    @property
+    def tally(self) -> Tally:
+        """All lines of all logs."""
+        total = Tally()
+        for report in self.reports:
+            total.add(report.tally)
+        return total
+
+    @property
+    def has_nothing_parsed(self) -> bool:
+        """Whether there were lines, and none of them was a request that could be read."""
+        return self.lines > 0 and self.unparsed == self.lines
 
 
 # Which files ---------------------------------------------------------------------------------------------------------
@@ -77,12 +96,12 @@ def files_named(path: str) -> list[Path]:
     )
 
 
-def in_time_order(files: Iterable[Path]) -> list[Path]:
+def in_time_order(files: Iterable[Path], parsing: Parsing | None = None) -> list[Path]:
     """The files by the first time that can be read in each, else by that of their modification."""
-    return sorted(files, key=lambda path: (_first_time(path), path))
+    return sorted(files, key=lambda path: (_first_time(path, parsing or Parsing()), path))
 
 
-def _first_time(path: Path) -> datetime:
+def _first_time(path: Path, parsing: Parsing) -> datetime:
     """When the file's requests begin; what is no regular file, or cannot be read, comes last."""
     try:
         status = path.stat()
@@ -97,16 +116,16 @@ def _first_time(path: Path) -> datetime:
         return LAST
     modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     lines = line_texts(Block(0, head), line_spans(head), has_cut_lines=False)
-    return first_timestamp(lines) or modified_at
+    return first_timestamp(lines, parsing) or modified_at
 
 
-def chosen_files(paths: Sequence[str]) -> list[Path | None]:
+def chosen_files(paths: Sequence[str], parsing: Parsing | None = None) -> list[Path | None]:
     """All files that the paths mean, each once and in time order; ``None`` at the end for standard input.
 
     :raises InputError: there is no such file, or there are no files at all.
     """
     files = {p.resolve(): p for path in paths if path != STANDARD_INPUT for p in files_named(path)}
-    chosen: list[Path | None] = [*in_time_order(files.values())]
+    chosen: list[Path | None] = [*in_time_order(files.values(), parsing)]
     if STANDARD_INPUT in paths:
         chosen.append(None)
     if not chosen:
@@ -141,7 +160,7 @@ class Ingestion:
         :raises InputError: one of the paths does not exist; nothing has been landed then.
         :raises PipelineError: batches cannot be published.
         """
-        files = chosen_files(paths)
+        files = chosen_files(paths, reading_of("", self._settings).parsing)
         with ThreadPoolExecutor(self._threads) as pool, Progress(_total_bytes(files)) as progress:
             for path in files:
                 if self._stop.is_set():
@@ -181,6 +200,7 @@ class Ingestion:
             ) from None
         finally:
             opened.close()
+            self.summary.reports.append(LogReport(source, parser.tally))
         if opened.error is not None and not self._stop.is_set():
             raise InputError(
                 f"{source}: {opened.error}; what could be read before is landed. Ingest a whole copy to add the rest"
@@ -252,7 +272,20 @@ class Quiet:
 
 def reading_of(source: str, settings: Ingest) -> Reading:
     """How the log called ``source`` is read under these settings."""
-    return Reading(source, settings.site, settings.log_format, settings.max_line_bytes, settings.truncate_ips)
+    options = Options(
+        settings.time_zone, {str(column): path for column, path in settings.json_fields.items()}, settings.client_field
+    )
+    trusted = tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies)
+    named = "" if settings.site_from_name is None else site_of(settings.site_from_name)(source)
+    return Reading(
+        source,
+        named or settings.site,
+        settings.log_format,
+        settings.max_line_bytes,
+        settings.truncate_ips,
+        options,
+        trusted,
+    )
 
 
 Result = TypeVar("Result")

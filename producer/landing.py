@@ -18,7 +18,7 @@ import polars as pl
 
 from lakehouse.errors import PipelineError
 from lakehouse.settings import LandingFormat
-from producer.json_lines import TIMESTAMP
+from producer.formats.columns import TIMESTAMP
 
 log = logging.getLogger("producer.landing")
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from lakehouse.durable import write_durably
 from lakehouse.errors import PipelineError
-from producer.formats import Parser
 from producer.landing import sync_folder
 
 log = logging.getLogger("producer.follow")
@@ -51,7 +50,7 @@ class Place:
 
     site: str
     fingerprint: str
-    parser: Parser | None
+    parser: str | None
     offset: int
     head: str
     tail: str

@@ -6,8 +6,9 @@ Landing comes first: what goes wrong here is logged once, and never waited for.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ from lakehouse.errors import LockedError, PipelineError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger, now_text
 from lakehouse.locks import lock
+from lakehouse.readable import ago_text
+from producer.reports import LogReport, as_record, recorded_lines
 
 log = logging.getLogger("producer.recording")
 
@@ -97,3 +100,24 @@ def recorded_if_first(recorder: Recorder) -> Iterator[None]:
         except OSError as error:
             log.warning("status will not know how %s is doing; landing goes on: %s", recorder.name, error)
         yield
+
+
+# Of what ``ingest`` last read, in the ledger.
+INGEST_REPORT = "ingest-report"
+
+
+def record_reports(lake: Lake, reports: Sequence[LogReport], hint: str | None) -> None:
+    """Keep what the lines of an ingest's logs were, for ``status``."""
+    try:
+        ledger = Ledger(lake.ledger, busy_seconds=BUSY_SECONDS)
+        ledger.record_progress(INGEST_REPORT, as_record(reports, hint))
+    except (PipelineError, OSError) as error:
+        log.warning("status will not know what was ingested; landing is done: %s", error)
+
+
+def report_lines(lake: Lake, now: datetime) -> list[str]:
+    """What the last ingest read, in words; nothing where there was none."""
+    recorded = Ledger(lake.ledger).progress().get(INGEST_REPORT)
+    if recorded is None:
+        return []
+    return recorded_lines(recorded["progress"], ago_text(datetime.fromisoformat(recorded["updated_at"]), now))

@@ -1,15 +1,18 @@
 """Landed rows from the blocks of a log. Pure but for what it remembers of one log: its first line and its format."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 
 import polars as pl
 
-from lakehouse.settings import LogFormat
-from producer.addresses import truncated_ips
+from producer.addresses import Network, truncated_ips
 from producer.blocks import Block
-from producer.formats import SAMPLE_LINES, Parser, detect, parse
+from producer.formats.detection import SAMPLE_LINES, Parsing, detect, parse
+from producer.formats.options import Options
+from producer.formats.tally import Tally
+from producer.formats.w3c import HEADER
 from producer.identity import Spans, event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import LANDED
 
@@ -26,24 +29,38 @@ class Reading:
 
     source: str
     site: str
-    log_format: LogFormat
+    log_format: str
     max_line_bytes: int
     truncate_ips: bool
+    options: Options = field(default_factory=Options)
+    trusted: Sequence[Network] = ()
+
+    @property
+    def parsing(self) -> Parsing:
+        """How its lines are parsed."""
+        return Parsing(self.log_format, self.options, self.trusted)
 
 
 class LineParser:
     """Turns the blocks of one log, in order, into landed rows.
 
     :param log_fingerprint: known from an earlier reading; otherwise the first block must be the log's beginning.
-    :param parser: known from an earlier reading, for the format ``auto``.
+    :param parser: known from an earlier reading: the likely format, or the header of a W3C log.
     """
 
-    def __init__(self, reading: Reading, log_fingerprint: str | None = None, parser: Parser | None = None) -> None:
+    def __init__(self, reading: Reading, log_fingerprint: str | None = None, parser: str | None = None) -> None:
         self.fingerprint = log_fingerprint
-        self.parser: Parser | None = parser
+        self.parser = parser
         self._reading = reading
-        if reading.log_format != "auto":
-            self.parser = "combined" if reading.log_format == "common" else reading.log_format
+        self._tally, self._lock = Tally(), Lock()
+
+    @property
+    def tally(self) -> Tally:
+        """What the lines of all tasks that have run were."""
+        with self._lock:
+            tally = Tally()
+            tally.add(self._tally)
+            return tally
 
     def task(self, block: Block, ingested_at: datetime) -> Callable[[], pl.DataFrame]:
         """What makes the block's rows. It depends on nothing that changes, so that any thread may run it."""
@@ -53,27 +70,39 @@ class LineParser:
             first_line = block.data[: min(int(spans.ends[0]), reading.max_line_bytes)]
             self.fingerprint = fingerprint(reading.site, first_line)
         if self.parser is None:
-            self.parser = detect(_sample(block, spans, reading.max_line_bytes))
-        log_fingerprint, parser = self.fingerprint, self.parser or "combined"
-        return lambda: landed_rows(block, spans, reading, log_fingerprint, parser, ingested_at)
+            self.parser = detect(_sample(block, spans, reading.max_line_bytes), reading.parsing)
+        log_fingerprint, parser = self.fingerprint, self.parser
+        self.parser = _last_header(block) or self.parser
+
+        def rows() -> pl.DataFrame:
+            found, tally = landed_rows(block, spans, reading, log_fingerprint, parser, ingested_at)
+            with self._lock:
+                self._tally.add(tally)
+            return found
+
+        return rows
 
 
 def landed_rows(
-    block: Block, spans: Spans, reading: Reading, log_fingerprint: str, parser: Parser, ingested_at: datetime
-) -> pl.DataFrame:
-    """The block's lines as rows with the columns of ``LANDED``: one for each line, in order."""
+    block: Block, spans: Spans, reading: Reading, log_fingerprint: str, parser: str | None, ingested_at: datetime
+) -> tuple[pl.DataFrame, Tally]:
+    """The block's lines as rows with the columns of ``LANDED``, in order, and what they were.
+
+    There is a row for each line, but for headers of W3C logs and lines that a container runtime has cut.
+    """
     lengths = spans.ends - spans.starts
     is_cut = lengths > reading.max_line_bytes
     kept = Spans(spans.starts, spans.starts + lengths.clip(max=reading.max_line_bytes))
     lines = line_texts(block, kept, has_cut_lines=bool(is_cut.any()))
+    header = parser if parser is not None and parser.startswith(HEADER) else None
     if is_cut.any():
         lines_are_cut = pl.Series("is_cut", is_cut)
         # A line whose end is not known does not parse, even if its beginning would.
-        parsed = parse(lines.set(lines_are_cut, ""), parser).with_columns(
-            pl.when(lines_are_cut).then(lines).otherwise("raw").alias("raw")
-        )
+        found = parse(lines.set(lines_are_cut, ""), reading.parsing, parser, header)
+        rows = found.rows.with_columns(pl.when(lines_are_cut).then(lines).otherwise("raw").alias("raw"))
     else:
-        parsed = parse(lines, parser)
+        found = parse(lines, reading.parsing, parser, header)
+        rows = found.rows
     offsets = block.offset + kept.starts
     origin = {
         "event_id": pl.lit(event_ids(log_fingerprint, offsets, line_hashes(block.data, kept))),
@@ -82,8 +111,21 @@ def landed_rows(
         "source_offset": pl.lit(pl.Series(offsets, dtype=pl.Int64)),
         "ingested_at": pl.lit(ingested_at, LANDED["ingested_at"]),
     }
-    rows = parsed.select(origin.get(name, pl.col(name)).alias(name) for name in LANDED)
-    return truncated_ips(rows) if reading.truncate_ips else rows
+    landed = rows.select(origin.get(name, pl.col(name)).alias(name) for name in LANDED)
+    if found.is_row is not None:
+        landed = landed.filter(found.is_row)
+    return truncated_ips(landed) if reading.truncate_ips else landed, found.tally
+
+
+def _last_header(block: Block) -> str | None:
+    """The last ``#Fields:`` of a W3C log in the block."""
+    mark = HEADER.encode()
+    if mark not in block.data:
+        return None
+    start = block.data.rfind(b"\n" + mark) + 1
+    if not block.data.startswith(mark, start):
+        return None
+    return block.data[start:].split(b"\n", 1)[0].decode("utf-8", "backslashreplace").rstrip("\r")
 
 
 def line_texts(block: Block, spans: Spans, *, has_cut_lines: bool) -> pl.Series:

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from producer.formats import COMBINED
+from producer.formats.combined import COMBINED
 
 OUTPUT = "chdb.parquet"
 GROUP = re.compile(r"\(\?P<(\w+)>")

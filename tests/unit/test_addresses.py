@@ -1,10 +1,12 @@
+import ipaddress
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from producer.addresses import truncated_ips, truncated_ipv6
+from producer.addresses import client, plain_address, private_share, truncated_ips, truncated_ipv6, with_client
 
 SCHEMA = dict.fromkeys(("ip", "raw", "rescued"), pl.String())
 IPS = [
@@ -17,7 +19,11 @@ IPS = [
     ("fe80::1%eth0", "fe80::"),
     ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
     ("www.example.org", "www.example.org"),
-    ("1.2.3.4.example.org", "1.2.3.4.example.org"),
+    ("1.2.3.4.example.org", "1.2.3.0.example.org"),
+    ("192.0.2.77:5000", "192.0.2.0:5000"),
+    ("192.0.2.77, 198.51.100.9", "192.0.2.0, 198.51.100.0"),
+    ("192.0.2.77,", "192.0.2.0,"),
+    ("[2001:db8:1:2::3]:80", "[2001:db8:1::]:80"),
     ("-", "-"),
     ("10:05:03", "10:05:03"),
     ("", ""),
@@ -77,3 +83,100 @@ def test_addresses_of_one_network_become_one(address: object, host: int) -> None
 @given(st.text())
 def test_no_text_is_too_odd(text: str) -> None:
     assert isinstance(truncated_ipv6(text), str)
+
+
+# The client ----------------------------------------------------------------------------------------------------------
+
+TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:f::/48")]
+CLIENTS = [
+    # what was logged as the peer, as forwarded, and who is the client
+    ("192.0.2.1", None, "192.0.2.1"),
+    ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+    ("10.0.0.5", "198.51.100.7", "198.51.100.7"),
+    ("10.0.0.5", "192.0.2.66, 198.51.100.7, 10.1.2.3", "198.51.100.7"),
+    ("10.0.0.5", "198.51.100.8, unknown", "198.51.100.8"),
+    ("10.0.0.5", '"198.51.100.8:443, [2001:db8:f::1]:80"', "198.51.100.8"),
+    ("10.0.0.5", "203.0.113.1:33453,+10.16.0.1:49770", "203.0.113.1"),
+    ("2001:db8:f::9", "2001:db8::1", "2001:db8::1"),
+    ("::ffff:10.0.0.5", "198.51.100.7", "198.51.100.7"),
+    ("10.0.0.5", "-", "10.0.0.5"),
+    ("10.0.0.5", None, "10.0.0.5"),
+    ("10.0.0.5", "10.0.0.6", "10.0.0.5"),
+    ("198.51.100.7, 10.0.0.5", None, "198.51.100.7"),
+    ("www.example.org", "198.51.100.7", "www.example.org"),
+    ("-", "198.51.100.7", "-"),
+    (None, "198.51.100.7, 10.0.0.1", "198.51.100.7"),
+    (None, "-", None),
+    (None, None, None),
+]
+
+
+@pytest.mark.parametrize(("logged", "forwarded", "expected"), CLIENTS)
+def test_the_client_is_the_rightmost_address_that_is_not_trusted(
+    logged: str | None, forwarded: str | None, expected: str | None
+) -> None:
+    assert client(logged, forwarded, TRUSTED) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("192.0.2.1.example.org", None),
+        ("unknown", None),
+        ("192.0.2.256", None),
+        ("", None),
+    ],
+)
+def test_an_address_is_found_without_port_and_brackets(text: str, expected: str | None) -> None:
+    assert plain_address(text) == expected
+
+
+def test_what_stood_in_the_place_of_the_client_is_kept_where_it_says_more() -> None:
+    rows = pl.DataFrame(
+        [
+            ("192.0.2.1", None, None),
+            ("192.0.2.1:80", None, '{"a":1}'),
+            ("::ffff:192.0.2.1", None, None),
+            ("10.0.0.5", "198.51.100.7", '{"xff":"198.51.100.7"}'),
+            ("a, b", None, None),
+            (None, "198.51.100.7", None),
+            (None, None, None),
+        ],
+        schema=["ip", "forwarded", "rescued"],
+        orient="row",
+    )
+    assert with_client(rows, TRUSTED).select("ip", "rescued").rows() == [
+        ("192.0.2.1", None),
+        ("192.0.2.1", '{"a":1,"remote_addr":"192.0.2.1:80"}'),
+        ("192.0.2.1", None),
+        ("198.51.100.7", '{"xff":"198.51.100.7","remote_addr":"10.0.0.5"}'),
+        ("a, b", None),
+        ("198.51.100.7", None),
+        (None, None),
+    ]
+    untrusted = with_client(rows, []).select("ip", "rescued").rows()
+    assert untrusted[5] == ("198.51.100.7", None)
+    assert untrusted[3] == ("10.0.0.5", '{"xff":"198.51.100.7"}')
+
+
+def test_private_addresses_are_counted() -> None:
+    addresses = [
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.32.0.1",
+        "192.168.1.1:80",
+        "::1",
+        "fd00::1",
+        "192.0.2.1",
+        "::ffff:10.0.0.1",
+    ]
+    assert private_share(pl.Series(addresses)) == 6 / 8
+    assert private_share(pl.Series([], dtype=pl.String)) == 0

@@ -9,7 +9,7 @@ from bench.logged import COLUMNS, due_sums, sums
 from bench.logs import write_log
 from bench.peers.chdb_ingest import OUTPUT, quoted
 from bench.programs import peer
-from producer.formats import parse
+from producer.formats.detection import parse
 
 LINES = 3000
 
@@ -21,7 +21,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(log: Path) -> pl.DataFrame:
-    return parse(pl.Series("line", log.read_text(encoding="utf-8").splitlines()), "combined").select(COLUMNS)
+    return parse(pl.Series("line", log.read_text(encoding="utf-8").splitlines()), "combined").rows.select(COLUMNS)
 
 
 def test_rows_of_a_log_have_its_sums_in_any_order_and_in_any_parts(rows: pl.DataFrame) -> None:

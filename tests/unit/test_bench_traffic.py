@@ -5,7 +5,7 @@ import polars as pl
 
 from bench.logs import text, write_log
 from bench.traffic import BLOCK_ROWS, blocks
-from producer.formats import detect, parse
+from producer.formats.detection import detect, parse
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_a_log_is_read_back_by_the_producer_as_it_was_made(tmp_path: Path) -> No
     log = write_log(tmp_path / "access.log", 2000)
     lines = pl.Series("line", log.read_text(encoding="utf-8").splitlines())
     assert detect(lines) == "combined"
-    read = parse(lines, "combined")
+    read = parse(lines, "combined").rows
     assert read["raw"].null_count() == read.height == 2000
 
 
@@ -39,7 +39,7 @@ def test_every_field_of_a_line_is_that_of_its_request() -> None:
     requests = made(500)
     lines = pl.Series("line", text(requests).decode().splitlines())
     logged = [pl.col(name).fill_null("-") for name in ("user", "referer", "agent")]
-    read = parse(lines, "combined").select(requests.columns)
+    read = parse(lines, "combined").rows.select(requests.columns)
     assert read.equals(requests.with_columns(*logged, pl.col("bytes")))
 
 

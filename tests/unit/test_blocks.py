@@ -1,14 +1,18 @@
+import bz2
 import gzip
 import io
+import lzma
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
-from producer.blocks import Block, BlockReader, GzipFile, PlainFile, Stream, open_file
+from producer.blocks import Block, BlockReader, CompressedFile, GzipFile, PlainFile, Stream, open_file
 
 
 def blocks_of(data: bytes, *, block_bytes: int, max_line_bytes: int, chunk_bytes: int = 1 << 20) -> list[Block]:
@@ -156,12 +160,75 @@ def test_a_gzip_with_a_flipped_byte_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "program"), [(b"BZh91AY", "bzip2"), (b"\xfd7zXZ\x00\x00", "xz"), (b"PK\x03\x04", "unzip")]
+    ("magic", "program"), [(b"\x04\x22\x4d\x18", "lz4"), (b"\x1f\x9d\x90", "uncompress"), (b"PK\x03\x04", "unzip")]
 )
 def test_other_compression_is_refused_with_the_way_out(tmp_path: Path, magic: bytes, program: str) -> None:
     (tmp_path / "a").write_bytes(magic)
     with pytest.raises(InputError, match=f"decompress it with {program}"):
         open_file(tmp_path / "a")
+
+
+COMPRESSIONS = {
+    "xz": lzma.compress,
+    "lzma": lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE),
+    "bzip2": bz2.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_other_compressed_logs_are_read_like_gzip(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(COMPRESSIONS[kind](TEXT))
+    opened = open_file(path)
+    assert isinstance(opened, CompressedFile)
+    assert (read_all(opened), opened.error) == (TEXT, None)
+    assert opened.read_at(3, 5) == TEXT[3:8]
+    opened.seek(7)
+    assert read_all(opened) == TEXT[7:]
+    opened.close()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMPRESSIONS if kind != "lzma"])
+def test_members_that_follow_each_other_are_one_log(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_bytes(COMPRESSIONS[kind](b"a\n") + COMPRESSIONS[kind](b"b\n"))
+    opened = open_file(tmp_path / "a")
+    assert read_all(opened) == b"a\nb\n"
+    opened.close()
+
+
+@pytest.mark.parametrize("kind", ["xz", "bzip2"])
+def test_a_truncated_compressed_log_says_so(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_bytes(COMPRESSIONS[kind](os.urandom(50_000))[:-9])
+    opened = open_file(tmp_path / "a")
+    read_all(opened)
+    assert opened.error == f"the {kind} file ends before its end: it is truncated or still being written"
+    opened.close()
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_an_archive_of_files_is_no_log(tmp_path: Path, is_compressed: bool) -> None:
+    (tmp_path / "a.log").write_bytes(TEXT)
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w:gz" if is_compressed else "w") as archive:
+        archive.add(tmp_path / "a.log", "a.log")
+    if not is_compressed:
+        with pytest.raises(InputError, match="is an archive of files"):
+            open_file(path)
+        return
+    opened = open_file(path)
+    assert (read_all(opened), opened.error) == (
+        b"",
+        "it holds an archive of files (tar); unpack it and ingest the logs in it",
+    )
+    opened.close()
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_a_compressed_log_comes_through_a_pipe(kind: str) -> None:
+    stream = piped(COMPRESSIONS[kind](TEXT[:60]))
+    assert stream.read(1000) == TEXT[:60]
+    stream.close()
 
 
 def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -185,10 +252,10 @@ def test_a_pipe_gives_what_is_there_and_never_waits() -> None:
     read_end, write_end = os.pipe()
     stream = Stream(read_end, poll_seconds=0.001, is_stopped=lambda: False)
     assert (stream.read(100), stream.is_at_end) == (b"", False)
-    os.write(write_end, b"a")
-    assert (stream.read(100), stream.is_at_end) == (b"", False)  # it could become gzip
+    os.write(write_end, b"B")
+    assert (stream.read(100), stream.is_at_end) == (b"", False)  # it could become bzip2
     os.write(write_end, b"bc")
-    assert (stream.read(100), stream.read(100), stream.is_at_end) == (b"abc", b"", False)
+    assert (stream.read(100), stream.read(100), stream.is_at_end) == (b"Bbc", b"", False)
     os.write(write_end, b"d")
     os.close(write_end)
     assert (stream.read(100), stream.read(100), stream.is_at_end) == (b"d", b"", True)

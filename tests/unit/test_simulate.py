@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from lakehouse.agents import parse_agent
 from lakehouse.settings import Simulate
-from producer.formats import parse
+from producer.formats.detection import parse
 from producer.landing import LANDED
 from producer.pools import BOTS, SITE, make_pools
 from producer.simulate import DAY_SECONDS, SECOND, batches, broken_lines, curve
@@ -222,14 +222,14 @@ def test_a_malformed_row_has_only_its_line_and_no_parser_takes_it() -> None:
     assert filled == ["event_id", "source", "source_offset", "raw"]
     assert rows["raw"].null_count() == 0
     assert not rows["raw"].str.contains(r"[\r\n]").any()
-    assert parse(rows["raw"], "combined")["raw"].to_list() == rows["raw"].to_list()
+    assert parse(rows["raw"], "combined").rows["raw"].to_list() == rows["raw"].to_list()
     assert rows.filter(pl.col("raw").str.strip_chars() == "").height > 0
 
 
 def test_lines_are_broken_even_where_every_field_is_absent() -> None:
     row = pl.DataFrame([dict.fromkeys(LANDED)] * 50, schema=LANDED).with_columns(timestamp=START)
     lines = pl.Series(broken_lines(row, np.random.default_rng(1)))
-    assert parse(lines, "combined")["raw"].to_list() == lines.to_list()
+    assert parse(lines, "combined").rows["raw"].to_list() == lines.to_list()
 
 
 def test_few_ips_and_paths_make_most_requests(plain: pl.DataFrame) -> None:

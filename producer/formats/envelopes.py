@@ -1,0 +1,129 @@
+"""What log shippers put around a line: recognised and removed, and what it says kept under ``envelope``. Pure.
+
+Known are syslog (RFC 3164 and 5424), journald's short forms, Docker's json-file, the container runtime interface (CRI; what it cut
+is joined), ``docker compose logs``, a time before the line (``docker logs -t``) and objects with the line in ``message``.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from producer.formats.columns import rescued_json
+from producer.formats.json_lines import json_object, unicode_text
+
+_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
+_SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+_PROGRAM = r"(?P<program>[^ \[\]:]+)(?:\[(?P<pid>[0-9]+)\])?: ?"
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An expression whose group ``line`` is the line within; the others are what the envelope says."""
+
+    name: str
+    expression: str
+
+
+ENVELOPES = (
+    Envelope("cri", rf"(?s)^(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<tag>[FP]) (?P<line>.*)$"),
+    Envelope(
+        "syslog5424",
+        rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) (?P<message_id>\S+) "
+        r'(?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?$',
+    ),
+    Envelope(
+        "syslog",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+    ),
+    Envelope(
+        "journald",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+    ),
+    Envelope("compose", r"(?s)^(?P<container>[A-Za-z0-9][A-Za-z0-9_.-]*) +\| (?P<line>.*)$"),
+    Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
+)
+ENVELOPE_NAMES = (*(envelope.name for envelope in ENVELOPES), "docker", "message")
+# The keys under which an object has a whole line, and the envelope's name.
+LINE_KEYS = {"log": "docker", "message": "message", "MESSAGE": "journald", "line": "message", "msg": "message"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Lines without their envelopes: null where there was none.
+
+    :param said: JSON objects of what each envelope said.
+    :param is_part: whether the line goes on in the next one.
+    """
+
+    name: pl.Series
+    lines: pl.Series
+    said: pl.Series
+    is_part: pl.Series
+
+
+def opened(lines: pl.Series) -> Opened:
+    """Each line out of the first envelope that it is in."""
+    height = lines.len()
+    name = pl.Series("name", [None] * height, dtype=pl.String)
+    inner, said = name.alias("line"), name.alias("said")
+    is_part = pl.Series("is_part", [False] * height)
+    is_open = lines.str.starts_with("{")
+    if is_open.any():
+        found = [_from_object(line) for line in lines.filter(is_open)]
+        kinds = (pl.String, pl.String, pl.String, pl.Boolean)
+        columns = [pl.Series(list(v), dtype=kind) for v, kind in zip(zip(*found, strict=True), kinds, strict=True)]
+        name, inner, said = (_set(s, is_open, c) for s, c in zip((name, inner, said), columns[:3], strict=True))
+        is_docker = columns[0] == "docker"
+        has_ends = (is_docker & ~columns[3]).any()  # exports may have lost all line ends
+        is_part = _set(is_part, is_open, columns[3] & has_ends)
+    for envelope in ENVELOPES:
+        is_left = ~is_open
+        if not is_left.any():
+            break
+        texts = lines.filter(is_left).str.extract_groups(envelope.expression).struct.unnest()
+        is_hit = texts["line"].is_not_null()
+        if not is_hit.any():
+            continue
+        texts = texts.filter(is_hit)
+        mask = _spread(is_left, is_hit)
+        keys = {column: column for column in texts.columns if column not in ("line", "tag")}
+        name = name.set(mask, envelope.name)
+        inner = _set(inner, mask, texts["line"])
+        said = _set(said, mask, rescued_json(texts, keys))
+        if "tag" in texts.columns:
+            is_part = _set(is_part, mask, texts["tag"] == "P")
+        is_open |= mask
+    return Opened(name, inner, said, is_part)
+
+
+def _spread(mask: pl.Series, inner: pl.Series) -> pl.Series:
+    """A mask over all rows from one over those of ``mask``."""
+    places = pl.int_range(mask.len(), eager=True).filter(mask).filter(inner)
+    return pl.Series("mask", [False] * mask.len()).scatter(places, True)
+
+
+def _set(series: pl.Series, mask: pl.Series, values: pl.Series) -> pl.Series:
+    places = pl.int_range(mask.len(), eager=True).filter(mask)
+    return series.clone().scatter(places, values.cast(series.dtype))
+
+
+def _from_object(text: str) -> tuple[str | None, str | None, str | None, bool]:
+    """Name, line, what else the object says, and whether the line goes on."""
+    entry = json_object(text)
+    if entry is None:
+        return None, None, None, False
+    for key, name in LINE_KEYS.items():
+        if isinstance(entry.get(key), str):
+            line = entry.pop(key)
+            is_part = name == "docker" and not line.endswith("\n") and "stream" in entry
+            return name, unicode_text(line.rstrip("\r\n")), _json(entry), is_part
+    return None, None, None, False
+
+
+def _json(entry: dict[str, Any]) -> str | None:
+    try:
+        return unicode_text(json.dumps(entry, ensure_ascii=False, separators=(",", ":"))) if entry else None
+    except RecursionError:
+        return None

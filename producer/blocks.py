@@ -113,6 +113,8 @@ class GzipFile:
     def __init__(self, file: IO[bytes]) -> None:
         self.error: str | None = None
         """Why it could not be read to its end."""
+        self.is_truncated = False
+        """Whether that was because it ends too early: what could be read is right."""
         self._file = file
         self._members = gzip.GzipFile(fileobj=file, mode="rb")
 
@@ -123,6 +125,7 @@ class GzipFile:
         try:
             return self._members.read1(size)
         except EOFError:
+            self.is_truncated = True
             self.error = "the gzip file ends before its end: it is truncated or still being written"
         except (gzip.BadGzipFile, zlib.error) as error:
             self.error = f"the gzip file is damaged: {error}"
@@ -134,7 +137,7 @@ class GzipFile:
         found = bytearray()
         while len(found) < size and (chunk := self.read(size - len(found))):
             found += chunk
-        self.error = None
+        self.error, self.is_truncated = None, False
         return bytes(found)
 
     def seek(self, offset: int) -> None:

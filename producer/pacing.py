@@ -10,6 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from producer.landing import LANDED, Lander, utc_now
+from producer.waiting import wait
 
 TICK_SECONDS = 1.0
 
@@ -39,7 +40,7 @@ def land_batches(
     begun = clock()
     for number, batch in enumerate(batches, start=1):
         while is_paced and not stop.is_set() and (wait_seconds := begun + number * TICK_SECONDS - clock()) > 0:
-            stop.wait(wait_seconds)
+            wait(stop, wait_seconds)
         if stop.is_set():
             break
         counts.update(batch.counts)

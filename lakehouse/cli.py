@@ -1,8 +1,10 @@
 """What the command lines of the three programs share: the settings option, errors, overrides, signals."""
 
 import logging
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ Conf = Annotated[Path, typer.Option("--conf", help="The settings file.", metavar
 DEFAULT_CONF = Path("conf/pipeline.yaml")
 # Set for a job whose output somebody else writes to its log.
 TRACED = "LAKEHOUSE_JOB_IS_TRACED"
+STEP_SECONDS = 0.1
 
 
 def application(help_text: str) -> typer.Typer:
@@ -119,9 +122,23 @@ def begin(program: str, conf: Path, log_name: str | None, *, is_writer: bool = F
     return settings
 
 
+class Stop(Event):
+    """An event that a signal handler may set while its own thread waits for it.
+
+    ``Event.wait`` holds a lock now and then that ``set`` takes: a handler that runs in that moment would block for ever.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return when it is set, at the latest ``STEP_SECONDS`` after, or when the time is over; whether it is set."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left_seconds := end - time.monotonic()) > 0:
+            time.sleep(min(left_seconds, STEP_SECONDS))
+        return self.is_set()
+
+
 def stop_on_signals() -> Event:
     """An event that SIGTERM or SIGINT sets. A second signal ends the program at once."""
-    stop = Event()
+    stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         stop.set()

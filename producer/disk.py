@@ -80,7 +80,7 @@ def _is_no_folder(path: Path) -> bool:
 
 
 def _files_of(named: str, look: Look) -> tuple[bool, list[Path]]:
-    """Whether that is a folder, and the paths that it means."""
+    """Whether that is a folder, for all we know, and the paths that it means."""
     path = Path(named)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -91,7 +91,7 @@ def _files_of(named: str, look: Look) -> tuple[bool, list[Path]]:
             return False, sorted(p for p in map(Path, glob.glob(named)) if _is_file(p, look))  # noqa: PTH207
     except OSError as error:
         look.failures[path] = error.strerror or str(error)
-        return path.is_dir() if os.access(path.parent, os.X_OK) else False, []
+        return True, []
     return False, [path]
 
 

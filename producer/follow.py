@@ -67,7 +67,6 @@ from producer.rotated import (
     unreadable,
 )
 from producer.tail import Tail
-from producer.waiting import wait
 
 __all__ = [
     "ASLEEP_SECONDS",
@@ -155,7 +154,7 @@ class Follower:
                 self.poll(pool)
                 if self._on_polled is not None:
                     self._on_polled(self._lander.files, self._lander.rows, self.unreadable)
-                wait(self._stop, self._settings.poll_seconds)
+                self._stop.wait(self._settings.poll_seconds)
         self.close()
 
     def poll(self, pool: Executor) -> None:

@@ -27,7 +27,6 @@ from producer.identity import line_spans
 from producer.landing import Lander, utc_now
 from producer.progress import Progress
 from producer.rows import LineParser, Reading, line_texts
-from producer.waiting import wait
 
 log = logging.getLogger("producer.ingest")
 
@@ -231,7 +230,7 @@ class Ingestion:
                 yield block
                 return
             yield None
-            wait(self._stop, min(self._settings.poll_seconds, self._settings.quiet_seconds))
+            self._stop.wait(min(self._settings.poll_seconds, self._settings.quiet_seconds))
 
 
 class Quiet:

@@ -10,7 +10,6 @@ from typing import Protocol
 import polars as pl
 
 from producer.landing import LANDED, Lander, utc_now
-from producer.waiting import wait
 
 TICK_SECONDS = 1.0
 
@@ -40,7 +39,7 @@ def land_batches(
     begun = clock()
     for number, batch in enumerate(batches, start=1):
         while is_paced and not stop.is_set() and (wait_seconds := begun + number * TICK_SECONDS - clock()) > 0:
-            wait(stop, wait_seconds)
+            stop.wait(wait_seconds)
         if stop.is_set():
             break
         counts.update(batch.counts)

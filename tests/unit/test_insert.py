@@ -54,7 +54,9 @@ def test_what_the_table_holds_is_not_inserted_again_null_included_and_files_are_
 
 
 @pytest.mark.parametrize("spark_is_first", [True, False])
-def test_a_table_with_files_of_spark_and_of_this_process_is_looked_at_in_both(table: Path, spark_is_first: bool) -> None:
+def test_a_table_with_files_of_spark_and_of_this_process_is_looked_at_in_both(
+    table: Path, spark_is_first: bool
+) -> None:
     append_as_spark(requests("a"), table) if spark_is_first else insert_new(requests("a"), table, IDENTITY)
     insert_new(requests("b"), table, IDENTITY) if spark_is_first else append_as_spark(requests("b"), table)
     insert_new(requests("a", "b", "c"), table, IDENTITY)

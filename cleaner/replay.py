@@ -15,6 +15,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from cleaner.balance import require_balance
+from cleaner.beside_merge import MERGE, beside_merge
 from lakehouse.lake import Lake
 from lakehouse.ledger import IN_HAND, FileFigures, Ledger, Run
 from lakehouse.locks import lock
@@ -58,18 +59,19 @@ def replay(
     :raises LockedError: a merge or maintenance holds the lock for too long.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds), lock(lake.locks, JOB):
-        started = time.monotonic()
-        if is_dry_run:
+    if is_dry_run:
+        with lock(lake.locks, JOB), lock(lake.locks, MERGE, wait_seconds=settings.merge.lock_seconds):
+            started = time.monotonic()
             figures = _replayed(settings, session, ledger, asked, run=None) if _has_rows(lake) else _figures()
             _log(figures | {"seconds": _since(started)}, "would be ")
-            return
-        with ledger.run(JOB) as run:
-            ready_for_writing(lake.merged, lake.quarantine, lake.delta)
-            _settle_earlier(lake, ledger, session)
-            run.figures |= _replayed(settings, session, ledger, asked, run) if _has_rows(lake) else _figures()
-            run.figures["seconds"] = _since(started)
-            _log(run.figures)
+        return
+    with beside_merge(settings, ledger, JOB) as run:
+        started = time.monotonic()
+        ready_for_writing(lake.merged, lake.quarantine, lake.delta)
+        _settle_earlier(lake, ledger, session)
+        run.figures |= _replayed(settings, session, ledger, asked, run) if _has_rows(lake) else _figures()
+        run.figures["seconds"] = _since(started)
+        _log(run.figures)
 
 
 def _has_rows(lake: Lake) -> bool:

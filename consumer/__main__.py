@@ -5,6 +5,7 @@ import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,11 +15,11 @@ from lakehouse.cli import (
     Conf,
     application,
     begin,
-    end_on_sigterm,
     job_log,
     reporting_errors,
     stop_on_signals,
 )
+from lakehouse.stopping import run as run_program
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +64,6 @@ def _stream_once(settings: "Settings") -> None:
 
     spark = spark_session(settings, "stream", is_driver_ours=True)
     try:
-        end_on_sigterm()  # after the session, which takes Ctrl-C for itself
         stream_once(spark, settings)
     finally:
         spark.stop()
@@ -119,7 +119,6 @@ def batch(
     with reporting_errors():
         days = None if recount in (None, "all") else [_day(str(recount))]
         settings = begin("consumer", conf, job_log("batch"), is_writer=True)
-        end_on_sigterm()
         from consumer import batch as job
 
         if recount is None:
@@ -213,4 +212,4 @@ def status(
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m consumer")
+    run_program(partial(app, prog_name="python -m consumer"))

@@ -17,6 +17,7 @@ import typer
 from lakehouse.errors import PipelineError, SettingsError
 from lakehouse.failures import explained
 from lakehouse.logs import SafeFormatter, printable
+from lakehouse.stopping import is_stopped
 
 if TYPE_CHECKING:
     from lakehouse.settings import Group, Settings
@@ -53,6 +54,8 @@ def reporting_errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
+        if is_stopped():
+            raise
         if (known := explained(error)) is not None:
             report(known)
             raise typer.Exit(1) from None
@@ -147,15 +150,6 @@ def stop_on_signals() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
-
-
-def end_on_sigterm() -> None:
-    """Let SIGTERM end a job like an error does, so that what it holds is given back and its end is written down."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, end)
 
 
 def job_log(job: str) -> str | None:

@@ -4,8 +4,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,10 +153,14 @@ def spark_session(
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
     for key, value in conf.items():
         builder = builder.config(key, value)
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         return builder.getOrCreate()
     except Exception as error:
         raise EngineError(f"Spark did not start on {spark.master}: {error}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_ctrl_c)  # which a Spark context takes for itself
 
 
 def _java_options(*, is_local: bool, is_short: bool) -> list[str]:

@@ -1,0 +1,110 @@
+"""Tells the real programs to stop, by SIGTERM and SIGINT, at named points and random moments, and sees how they end.
+
+However a program is stopped, it must end soon, with the code that says so, and without a word that is no line of its log.
+"""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.faults.producer_kills import LINES, POINTS_OF_FOLLOW, POINTS_OF_INGEST, landed_rows, log_lines
+from tests.faults.programs import Programs, kill
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+END_SECONDS = 60
+# A program that goes on is told to stop after so long if it does not come by its point.
+PATIENCE_SECONDS = 8.0
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) |\$ |$")
+
+
+@dataclass
+class Stops:
+    """What was done: how often a program was stopped, and what was wrong with how it ended."""
+
+    count: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def stop(
+    programs: Programs,
+    words: Sequence[str],
+    by: signal.Signals,
+    stops: Stops,
+    *,
+    at: str | None = None,
+    after_seconds: float = END_SECONDS,
+    codes: Sequence[int] = (),
+) -> None:
+    """Run a program until it has been told to stop, at a named point or after a time, and look at how it ended.
+
+    :param codes: those it may end with beside 0 and the signal's.
+    """
+    begin = programs.output.stat().st_size if programs.output.exists() else 0
+    program = programs.start(*words, kill_at=at, kill_by=by if at else None)
+    try:
+        program.wait(after_seconds)
+    except subprocess.TimeoutExpired:
+        program.send_signal(by)
+    try:
+        code = program.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        code = None
+    kill(program)
+    stops.count += 1
+    said = programs.output.read_bytes()[begin:].decode(errors="replace")
+    where = f"{' '.join(words[:2])} stopped by {by.name} {f'at {at}' if at else f'after {after_seconds:.1f} s'}"
+    if code not in (0, 128 + by, *codes):
+        stops.wrong.append(f"{where}: ended with {code}: {said}")
+    if foreign := [line for line in said.splitlines() if not LOG_LINE.match(line)]:
+        stops.wrong.append(f"{where}: said {foreign[:3]}")
+
+
+def stop_producers(folder: Path, random: Random, stops: Stops, points: int | None = None) -> None:
+    """Each producer is stopped at its points (all, or so many of each), and then runs to its end: no line is lacking.
+
+    Log lines are as many bytes as several blocks, in a log that has not changed for long.
+    """
+    logs = folder / "logs"
+    logs.mkdir(parents=True)
+    log = logs / "access.log"
+    log.write_bytes(log_lines(random, LINES))
+    compared = _programs(folder / "undisturbed")
+    compared.run("producer", "ingest", str(log))
+    expected = landed_rows(compared.lake)
+    for name, all_points in (("ingest", POINTS_OF_INGEST), ("follow", POINTS_OF_FOLLOW)):
+        words = ("producer", "ingest", str(log), *(["--follow"] if name == "follow" else []))
+        programs = _programs(folder / name)
+        chosen = random.sample(all_points, points) if points else all_points
+        for point in chosen:
+            by = random.choice(SIGNALS)
+            stop(programs, words, by, stops, at=point, after_seconds=PATIENCE_SECONDS)
+        stop(programs, words, random.choice(SIGNALS), stops, after_seconds=random.uniform(0.3, 1.5))
+        if name == "follow":
+            _land_all(programs, words, expected)
+        else:
+            programs.run(*words)
+        found = landed_rows(programs.lake)
+        if found != expected:
+            stops.wrong.append(f"{name}: {len(expected - found)} rows lacking, {len(found - expected)} too many")
+
+
+def _land_all(programs: Programs, words: Sequence[str], expected: set[tuple[object, ...]]) -> None:
+    follower = programs.start(*words)
+    deadline = time.monotonic() + END_SECONDS
+    while expected - landed_rows(programs.lake) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    follower.send_signal(signal.SIGTERM)
+    follower.wait(END_SECONDS)
+
+
+def _programs(folder: Path) -> Programs:
+    return Programs(
+        folder,
+        landing={"batch_rows": 1000, "batch_seconds": 0.2},
+        ingest={"poll_seconds": 0.05, "quiet_seconds": 0.1},
+    )

@@ -20,11 +20,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from threading import Event
 
 from lakehouse.errors import InputError, UnreadableError
 from lakehouse.settings import Ingest
+from producer.alike import shared_beginning
 from producer.blocks import GzipFile, PlainFile, open_file
 from producer.disk import Look, check_followable, look_at
 from producer.ingest import in_time_order, source_text
@@ -119,6 +121,8 @@ class Follower:
         self._unsearched, self._folders = Unsearched(), Folders()
         self._changed: list[Path] = []
         """Paths where a log was opened, or cut, since what stood there before was looked for."""
+        self._grown: set[Identity] = set()
+        """The logs that were read on in this poll."""
         self._complete_before = dict(self._places.complete_until)
         self._looked_at: float | None = None
         self._polled_at = wall_clock()
@@ -166,6 +170,7 @@ class Follower:
         times = Times(self._clock(), self._polled_at, self._settings.quiet_seconds)
         for action in self._in_time_order(plan(disk, self._knowledge(before), times)):
             self._carry_out(action, disk, pool)
+        self._tell_apart()
         self._note_complete(disk)
         self._looked_at = self._polled_at
         self._lander.tick()
@@ -292,6 +297,8 @@ class Follower:
             if self._records.get(found.identity) is not None:
                 return  # another file stands there since we looked, and it is open
             place = self._find(opened, found.size)
+            if place is not None and place not in self._places:  # that of another log, which is read now
+                place = replace(place, own_until=0)
             record = self._begin(found.identity, action.path, State.READING, opened, place)
             closing.pop_all()
         self._changed.append(action.path)
@@ -385,6 +392,7 @@ class Follower:
                 return False
             if self._reader.read_on(tail, record.path, self._polled_at, pool):
                 record.seen, record.changed_at, record.retry = status.signature, self._clock(), None
+                self._grown.add(record.identity)
         except OSError as error:
             self._put_off(record, error)
         return True
@@ -419,6 +427,35 @@ class Follower:
         is_rotated = record.state is State.ROTATED or is_rotation(record.path, disk.files)
         is_quiet = self._clock() - record.changed_at >= self._settings.quiet_seconds
         return is_rotated and is_quiet and record.is_all_read
+
+    def _tell_apart(self) -> None:
+        """Give the lines that two logs begin with ids of their own in the later one, once the logs have become different."""
+        grown, self._grown = self._grown, set()
+        logs = sorted(self._records.are(State.READING), key=lambda record: record.path)
+        alike: dict[str | None, list[Record]] = {}
+        for record in logs:
+            if record.open_tail.read_up_to is not None:
+                alike.setdefault(record.open_tail.parser.fingerprint, []).append(record)
+        for records in alike.values():
+            for first, second in combinations(records, 2):
+                if grown & {first.identity, second.identity} and not self._stop.is_set():
+                    self._tell_two_apart(first, second)
+
+    def _tell_two_apart(self, first: Record, second: Record) -> None:
+        if is_rotation(first.path, [second.path]) or is_rotation(second.path, [first.path]):
+            return
+        tail = second.open_tail
+        places = first.open_tail.read_up_to, tail.read_up_to
+        assert places[0] is not None
+        assert places[1] is not None
+        try:
+            size = min(place.offset for place in places if place is not None)
+            shared = shared_beginning(first.open_tail.opened, tail.opened, size)
+            if shared > places[1].own_until:
+                self._published.land(tail.own_rows(shared, second.path, self._reader.now()))
+                self._published.advance(tail, replace(places[1], own_until=shared))
+        except OSError:
+            return  # reading it tells why
 
     # Looking for logs that were rotated ------------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@ class Place:
     :param is_gzip: the place is about the compressed file, all of which is landed; its offset is the file's size.
     :param plain_offset: of a compressed file: every line before this offset of the uncompressed log is landed. A file that
         has grown since is read on from there.
+    :param own_until: the lines before this offset have landed a second time, with ids of this log alone, because another
+        log begins with them, too (``producer.alike``).
     """
 
     site: str
@@ -61,6 +63,7 @@ class Place:
     seen_at: float
     is_gzip: bool = False
     plain_offset: int = 0
+    own_until: int = 0
 
     def is_in(self, content: Content) -> bool:
         """Whether ``content`` is the log that this place is about, as it was or longer.

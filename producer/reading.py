@@ -47,7 +47,7 @@ class LogReader:
         *, threads: int, now: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._settings, self._published, self._places, self._find = settings, published, places, find
-        self._stop, self._threads, self._now = stop, threads, now
+        self._stop, self._threads, self.now = stop, threads, now
         self._landed_gzips: set[Signature] = set()
 
     def read_on(self, tail: Tail, path: Path, now_seconds: float, pool: Executor) -> bool:
@@ -66,7 +66,7 @@ class LogReader:
     def land_rest(self, tail: Tail) -> None:
         """Land a last line without newline as it is. The place stays before it: should it grow, it is read again."""
         if tail.has_open_line:
-            self._published.land(tail.rest_rows(self._now()))
+            self._published.land(tail.rest_rows(self.now()))
 
     def land_gzip(self, source: Path, path: Path, opened: GzipFile, now_seconds: float, pool: Executor) -> Landed:
         """Land what is not landed yet of a compressed log.
@@ -92,7 +92,7 @@ class LogReader:
             return Landed(is_over=False)
         self._landed_gzips.add(status.signature)
         if reader.rest is not None and opened.error is None:
-            self._published.land(parser.task(reader.rest, self._now())())
+            self._published.land(parser.task(reader.rest, self.now())())
         if opened.error is None or opened.is_truncated:
             self._know_gzip(path, parser, status.size, hashes, reader.offset, now_seconds, earlier)
         return Landed(is_over=True, error=opened.error, found=place if earlier is None else None)
@@ -117,7 +117,7 @@ class LogReader:
     def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
         def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
             while not self._stop.is_set() and (block := reader.next()) is not None:
-                yield partial(_with_block, block, parser.task(block, self._now()))
+                yield partial(_with_block, block, parser.task(block, self.now()))
 
         for result in results_in_order(pool, tasks(), self._threads):
             if result is not None:

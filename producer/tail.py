@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.settings import Ingest
+from producer.alike import own_fingerprint
 from producer.blocks import Block, BlockReader, PlainFile
 from producer.ingest import reading_of, source_text
 from producer.positions import Place, hashes_around
@@ -74,6 +75,15 @@ class Tail:
         parser = LineParser(self._reading, self.parser.fingerprint, self.parser.parser)
         return parser.task(self.landed_rest, ingested_at)()
 
+    def own_rows(self, end: int, path: Path, ingested_at: datetime) -> pl.DataFrame:
+        """The rows of the lines before ``end`` that have no ids of this log alone yet, with such ids."""
+        assert self.read_up_to is not None
+        begin = self.read_up_to.own_until
+        beginning = self.opened.read_at(0, end)
+        own = own_fingerprint(self._settings.site, path, beginning)
+        parser = LineParser(self._reading, own, self.parser.parser)
+        return parser.task(Block(begin, beginning[begin:]), ingested_at)()
+
     def place_after(self, block: Block, path: Path, now_seconds: float) -> Place | None:
         """The place after ``block`` of the log that is at ``path`` now, or ``None`` if no line ends there."""
         if not block.data.endswith(b"\n") or self.parser.fingerprint is None:
@@ -83,4 +93,5 @@ class Tail:
         if head is None or tail is None:
             return None
         found = self._settings.site, self.parser.fingerprint, self.parser.parser
-        return Place(*found, offset, head, tail, str(path), now_seconds)
+        own_until = 0 if self.read_up_to is None else self.read_up_to.own_until
+        return Place(*found, offset, head, tail, str(path), now_seconds, own_until=own_until)

@@ -563,7 +563,7 @@ def test_old_logs_are_read_one_after_the_other_and_not_held_open(logs: Logs, mon
         held.append(len(open_logs(logs)))
         return open_file(path)
 
-    monkeypatch.setattr("producer.follow.open_file", opened)
+    monkeypatch.setattr("producer.open_logs.open_file", opened)
     logs.start(logs.folder)
     logs.settle()
     assert held == [0] * 20
@@ -583,7 +583,7 @@ def test_a_log_that_cannot_be_opened_now_is_tried_again_and_reported_once(
     logs.write("access.log", lines(1, 2))
     logs.start()
     with monkeypatch.context() as patched:
-        patched.setattr("producer.follow.open_file", refuse)
+        patched.setattr("producer.open_logs.open_file", refuse)
         for _ in range(3):
             logs.poll(after_seconds=RETRY_SECONDS)
     assert caplog.text.count("too many open files") == 1
@@ -620,7 +620,7 @@ def test_idle_polling_opens_and_reads_nothing(logs: Logs, monkeypatch: pytest.Mo
     logs.write("b.gz", gzip.compress(lines(11, 12)))
     logs.start(logs.folder)
     logs.settle()
-    monkeypatch.setattr("producer.follow.open_file", None)
+    monkeypatch.setattr("producer.open_logs.open_file", None)
     monkeypatch.setattr("producer.blocks.PlainFile.read", None)
     monkeypatch.setattr("producer.positions.Places.save", None)
     logs.settle()

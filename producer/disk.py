@@ -88,18 +88,30 @@ def _files_of(named: str, look: Look) -> tuple[bool, list[Path]]:
             return True, sorted(_visible_files(path, look))
     except GONE:
         if glob.has_magic(named):
-            return False, sorted(p for p in map(Path, glob.glob(named)) if _is_file(p, look))  # noqa: PTH207
+            found = sorted(p for p in map(Path, glob.glob(named)) if _is_file(p, look))  # noqa: PTH207
+            look.links.update(filter(Path.is_symlink, found))
+            return False, found
     except OSError as error:
         look.failures[path] = error.strerror or str(error)
         return True, []
+    if path.is_symlink():
+        look.links.add(path)
     return False, [path]
 
 
 def _visible_files(folder: Path, look: Look) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and _is_file(folder / entry.name, look):
-                yield folder / entry.name
+            path = folder / entry.name
+            try:
+                is_file = not entry.name.startswith(".") and entry.is_file()
+            except OSError as error:
+                look.failures[path] = error.strerror or str(error)
+                continue
+            if is_file:
+                if entry.is_symlink():
+                    look.links.add(path)
+                yield path
 
 
 def _is_file(path: Path, look: Look) -> bool:
@@ -115,8 +127,6 @@ def _is_file(path: Path, look: Look) -> bool:
 def _look_at_file(path: Path, look: Look) -> None:
     try:
         status = path.stat()
-        if path.is_symlink():
-            look.links.add(path)
     except GONE:
         look.missing.add(path)
     except OSError as error:

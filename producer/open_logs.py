@@ -36,8 +36,8 @@ class OpenLogs:
         self.records = Records()
         self.polled_at = 0.0
         """When the disk was looked at, in seconds since the epoch."""
-        self.changed: list[Path] = []
-        """Paths where a log was opened, or cut, since what stood there before was looked for."""
+        self.lost: list[tuple[Path, Place]] = []
+        """What stood at a path where a log was opened, or cut, and is to be looked for."""
         self.grown: set[Identity] = set()
         """The logs that were read on in this poll."""
         self.settings, self.places, self.published, self.reader = settings, places, published, reader
@@ -80,7 +80,7 @@ class OpenLogs:
                 place = replace(place, own_until=0)
             record = self.begin(found.identity, action.path, State.READING, opened, place)
             closing.pop_all()
-        self.changed.append(action.path)
+        self.note_lost(action.path)
         if action.is_old and self.read_on(record, pool) and record.seen is not None:
             self.put_to_sleep(record)
 
@@ -128,6 +128,10 @@ class OpenLogs:
         record = Record(identity, path, state, changed_at=self._clock(), tail=Tail(path, opened, place, self.settings))
         self.records[identity] = record
         return record
+
+    def note_lost(self, path: Path) -> None:
+        """Look for what stood at ``path`` before the log that is there now."""
+        self.lost += [(path, place) for place in self.places.lost_from(str(path), self.settings.site)]
 
     def find(self, opened: PlainFile | GzipFile, size: int | None = None) -> Place | None:
         """How far this log is landed, under whichever name."""

@@ -51,15 +51,17 @@ class RotatedLogs:
             log.info("%s: cut or written anew; reading it from its beginning", source_text(record.path))
             self._logs.read_on(self._logs.records[record.identity], pool)
             self.search(record.path, None, followed, pool)
-            self._logs.changed.append(record.path)
+            self._logs.note_lost(record.path)
         else:
             self.find_lost([record.path], followed, pool)
 
     def find_lost(self, paths: Sequence[Path], followed: Mapping[Path, Status], pool: Executor) -> None:
         """Read on in the logs that stood at these paths, and at those where one has changed, before."""
-        changed, self._logs.changed = [*paths, *self._logs.changed], []
-        places, site = self._logs.places, self._logs.settings.site
-        lost = [(path, place) for path in dict.fromkeys(changed) for place in places.lost_from(str(path), site)]
+        asleep = {record.path for record in self._logs.records.are(State.ASLEEP)}
+        for path in paths:
+            if path not in asleep:  # its place is that of the log that is there
+                self._logs.note_lost(path)
+        lost, self._logs.lost = list(dict.fromkeys(self._logs.lost)), []
         for path, place in lost:
             self._find_rest(path, place, followed, pool)
         for record in self._logs.records.are(State.ROTATED):

@@ -305,3 +305,15 @@ def test_a_temporary_file_that_another_producer_publishes_meanwhile_stops_nothin
     hidden = tmp_path / ".20261124T061711.123456Z-3fa9c1d2-000001.parquet.tmp"
     monkeypatch.setattr(Path, "glob", lambda *_: iter([hidden]))
     assert Lander(tmp_path, "parquet", batch_rows=1, batch_seconds=1).files == 0
+
+
+def test_old_logs_that_are_published_while_the_others_are_opened_are_not_said_to_be_missing(
+    logs: Logs, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        logs.write(f"{number}.log", lines(100 * number, 100 * number + 4))
+    logs.seconds += ASLEEP_SECONDS * 2
+    logs.start(logs.folder, batch_rows=5)
+    logs.settle()
+    assert len(logs.landed()) == 20
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -22,6 +22,7 @@ from lakehouse.cli import (
 from lakehouse.stopping import run as run_program
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
     from rich.console import RenderableType
 
     from consumer.components.filters import Filters
@@ -66,8 +67,7 @@ def _stream_once(settings: "Settings") -> None:
     try:
         stream_once(spark, settings)
     finally:
-        spark.stop()
-        _say_no_more()
+        _stop(spark)
 
 
 def _stream(settings: "Settings") -> None:
@@ -89,8 +89,14 @@ def _stream(settings: "Settings") -> None:
         stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
         run(spark, settings, stop, open_to_jobs)
     finally:
-        spark.stop()
-        _say_no_more()
+        _stop(spark)
+
+
+def _stop(spark: "SparkSession") -> None:
+    """End Spark, without a word: threads of its state stores complain of its end, if they are at work just then."""
+    spark.sparkContext.setLogLevel("OFF")
+    spark.stop()
+    _say_no_more()
 
 
 def _say_no_more() -> None:

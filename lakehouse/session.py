@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyspark
+from pyspark.core import context
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
@@ -153,14 +155,22 @@ def spark_session(
         conf = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} | conf
     for key, value in conf.items():
         builder = builder.config(key, value)
-    on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
-        return builder.getOrCreate()
+        with _ctrl_c_is_ours():
+            return builder.getOrCreate()
     except Exception as error:
         raise EngineError(f"Spark did not start on {spark.master}: {error}") from error
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """Keep a Spark context from taking Ctrl-C for itself, as it does in a main thread, with tracebacks for an end."""
+    theirs = vars(context)["signal"]
+    setattr(context, "signal", SimpleNamespace(SIGINT=signal.SIGINT, signal=lambda *_: None))  # noqa: B010
+    try:
+        yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, on_ctrl_c)  # which a Spark context takes for itself
+        setattr(context, "signal", theirs)  # noqa: B010
 
 
 def _java_options(*, is_local: bool, is_short: bool) -> list[str]:

@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.faults.kills import COMMANDS, known_waves, land
+from tests.faults.lakes import contents, differences
 from tests.faults.producer_kills import LINES, POINTS_OF_FOLLOW, POINTS_OF_INGEST, landed_rows, log_lines
 from tests.faults.programs import Programs, kill
 
@@ -19,7 +21,13 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 END_SECONDS = 60
 # A program that goes on is told to stop after so long if it does not come by its point.
 PATIENCE_SECONDS = 8.0
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) |\$ |$")
+# From a job's start to its stop: from the first moment on, and up to its end on a machine with two cores.
+JOB_SECONDS = {"stream": (0.5, 20.0), "merge": (0.5, 16.0), "batch": (0.3, 2.0)}
+# Lines of the log, the line that a program ends with before it has one, and what each JVM says when it starts.
+USUAL_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING) |\$ |$|stopped by SIG|Picked up JAVA_TOOL_OPTIONS|"
+    r"WARNING: Using incubator modules"
+)
 
 
 @dataclass
@@ -60,7 +68,7 @@ def stop(
     where = f"{' '.join(words[:2])} stopped by {by.name} {f'at {at}' if at else f'after {after_seconds:.1f} s'}"
     if code not in (0, 128 + by, *codes):
         stops.wrong.append(f"{where}: ended with {code}: {said}")
-    if foreign := [line for line in said.splitlines() if not LOG_LINE.match(line)]:
+    if foreign := [line for line in said.splitlines() if not USUAL_LINE.match(line)]:
         stops.wrong.append(f"{where}: said {foreign[:3]}")
 
 
@@ -91,6 +99,26 @@ def stop_producers(folder: Path, random: Random, stops: Stops, points: int | Non
         found = landed_rows(programs.lake)
         if found != expected:
             stops.wrong.append(f"{name}: {len(expected - found)} rows lacking, {len(found - expected)} too many")
+
+
+def stop_jobs(folder: Path, seed: int, count: int, stops: Stops, undisturbed: Callable[[Programs], None]) -> list[str]:
+    """``stream --once``, ``merge`` and ``batch`` are stopped at random moments, so often in all; then they run to their end.
+
+    :param undisturbed: runs the three once, in the lake that is compared with.
+    :return: a line for each table that is not what it is in a lake where nothing was stopped.
+    """
+    random = Random(seed)
+    stopped, compared = Programs(folder / "stopped"), Programs(folder / "undisturbed")
+    names = ("stream", "merge", "batch")
+    landed = [path for wave in known_waves(folder / "source", seed) for path in wave]
+    for programs in (stopped, compared):
+        land(landed, programs.lake)
+    for number in range(count):
+        name = names[number % len(names)]
+        stop(stopped, COMMANDS[name], random.choice(SIGNALS), stops, after_seconds=random.uniform(*JOB_SECONDS[name]))
+    for programs in (stopped, compared):
+        undisturbed(programs)
+    return differences(contents(stopped.lake), contents(compared.lake))
 
 
 def _land_all(programs: Programs, words: Sequence[str], expected: set[tuple[object, ...]]) -> None:

@@ -1,6 +1,6 @@
 """Tells the real programs to stop, by SIGTERM and SIGINT, at named points and random moments, and sees how they end.
 
-However a program is stopped, it must end soon, with the code that says so, and without a word that is no line of its log.
+However a program is stopped, it must end soon, with the code that says so, and without tracebacks.
 """
 
 import re
@@ -23,11 +23,8 @@ END_SECONDS = 60
 PATIENCE_SECONDS = 8.0
 # From a job's start to its stop: from the first moment on, and up to its end on a machine with two cores.
 JOB_SECONDS = {"stream": (0.5, 20.0), "merge": (0.5, 16.0), "batch": (0.3, 2.0)}
-# Lines of the log, the line that a program ends with before it has one, and what each JVM says when it starts.
-USUAL_LINE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING) |\$ |$|stopped by SIG|Picked up JAVA_TOOL_OPTIONS|"
-    r"WARNING: Using incubator modules"
-)
+# What nobody wants to read who has just stopped a program.
+UNWANTED = re.compile(r"Traceback|^\tat |^Caused by|^(java|org|scala|py4j|pyspark)\.[\w.]+|\b\w+(Error|Exception)\b| ERROR |^Aborted")
 
 
 @dataclass
@@ -68,8 +65,8 @@ def stop(
     where = f"{' '.join(words[:2])} stopped by {by.name} {f'at {at}' if at else f'after {after_seconds:.1f} s'}"
     if code not in (0, 128 + by, *codes):
         stops.wrong.append(f"{where}: ended with {code}: {said}")
-    if foreign := [line for line in said.splitlines() if not USUAL_LINE.match(line)]:
-        stops.wrong.append(f"{where}: said {foreign[:3]}")
+    if unwanted := [line for line in said.splitlines() if UNWANTED.search(line)]:
+        stops.wrong.append(f"{where}: said {unwanted[:3]}")
 
 
 def stop_producers(folder: Path, random: Random, stops: Stops, points: int | None = None) -> None:

@@ -14,11 +14,11 @@ from lakehouse.cli import (
     Conf,
     application,
     begin,
-    end_on_sigterm,
     job_log,
     reporting_errors,
     stop_on_signals,
 )
+from lakehouse.stopping import run as run_program
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,7 +55,6 @@ def merge(conf: Conf = DEFAULT_CONF) -> None:
     """
     with reporting_errors():
         settings = begin("cleaner", conf, job_log("merge"), is_writer=True)
-        end_on_sigterm()
         from cleaner.merge import merge as run
 
         run(settings, cache(partial(_merge_session, settings)))
@@ -69,7 +68,6 @@ def maintain(conf: Conf = DEFAULT_CONF) -> None:
     """
     with reporting_errors():
         settings = begin("cleaner", conf, job_log("maintain"), is_writer=True)
-        end_on_sigterm()
         from cleaner.maintain import maintain as run
 
         run(settings, partial(_session, settings, "maintain", needs_spark=True), datetime.now(UTC))
@@ -104,7 +102,6 @@ def replay(
         if since and until and since > until:
             raise typer.BadParameter("--since is after --until")
         settings = begin("cleaner", conf, job_log("replay"), is_writer=True)
-        end_on_sigterm()
         from cleaner.replay import Asked
         from cleaner.replay import replay as run
 
@@ -120,7 +117,6 @@ def rebuild(conf: Conf = DEFAULT_CONF) -> None:
     """
     with reporting_errors():
         settings = begin("cleaner", conf, job_log("rebuild"), is_writer=True)
-        end_on_sigterm()
         from cleaner.rebuild import rebuild as run
 
         run(settings, partial(_session, settings, "rebuild", needs_spark=True))
@@ -193,4 +189,4 @@ def job(
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m cleaner")
+    run_program(partial(app, prog_name="python -m cleaner"))

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cleaner.beside_merge import beside_merge
 from cleaner.retire import retire_old_files
 from lakehouse.lake import EXACT_GRAINS, Lake
 from lakehouse.ledger import Ledger
-from lakehouse.locks import lock
 from lakehouse.settings import Maintain, Settings
 from lakehouse.sink_log import archived_files, require_whole
 from lakehouse.sql import table
@@ -41,11 +41,7 @@ def maintain(settings: Settings, session: "Callable[[], SparkSession]", now: dat
     :param session: makes the Spark session; not called when no day has too many small files.
     """
     lake, ledger, limits = settings.lake, Ledger(settings.lake.ledger), settings.maintain
-    with (
-        lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds),
-        lock(lake.locks, JOB),
-        ledger.run(JOB) as run,
-    ):
+    with beside_merge(settings, ledger, JOB) as run:
         # All must be whole: what a damaged log does not name, a vacuum would remove for good.
         ready_for_writing(lake.merged, lake.quarantine, lake.delta)
         for path in lake.tables.values():

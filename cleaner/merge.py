@@ -1,7 +1,6 @@
 """One run of the merge: what to do, under which lock, and what is written down of it. I/O; no JVM if there is nothing to do."""
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from cleaner.balance import require_balance
 from cleaner.maintain import join
 from cleaner.recount import record_versions, recount, take_again_what_was_lost
 from cleaner.retire import retire_files
+from lakehouse.durable import sync_lake
 from lakehouse.lake import Lake, file_stamp, waiting_files
 from lakehouse.ledger import FileFigures, Ledger, Run
 from lakehouse.locks import lock
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cleaner.landing import Delivery
 
 JOB = "merge"
+# Each file's name stands in a pass's queries.
+PASS_FILES = 2000
 
 log = logging.getLogger("cleaner.merge")
 
@@ -74,7 +76,7 @@ def _merge_pending(
         create_tables(settings)
         spark = session()  # not before there is a file that can be read
         figures = _merged(spark, settings, deliveries)
-        os.sync()  # the ledger must not outlast a power cut without the tables
+        sync_lake(settings.lake)  # the ledger must not outlast a power cut without the tables
         ledger.record_files(run, figures)
         merged += figures
         if len(merged) < len(pending):
@@ -158,11 +160,15 @@ def _as_read(file: FileFigures) -> FileFigures:
 
 
 def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[list[Delivery]]":
-    """The pending files, checked, in passes of about ``max_rows`` rows, so that memory stays flat."""
+    """The pending files, checked, in passes of about ``max_rows`` rows and no more than ``PASS_FILES`` files.
+
+    So memory stays flat.
+    """
     from cleaner.landing import Delivery
     from lakehouse.landed import check
 
     batch: list[Delivery] = []
+    rows = 0
     for name, landed_file in pending.items():
         try:
             checked = check(lake.landing / name)
@@ -172,9 +178,10 @@ def _passes(lake: Lake, pending: dict[str, str], max_rows: int) -> "Iterator[lis
         if checked.refused:
             log.warning("%s is refused and goes to quarantine/_files/: %s", name, checked.refused)
         batch.append(Delivery(landed_file, checked))
-        if sum(d.file.rows for d in batch) >= max_rows:
+        rows += checked.rows
+        if rows >= max_rows or len(batch) == PASS_FILES:
             yield batch
-            batch = []
+            batch, rows = [], 0
     if batch:
         yield batch
 

@@ -1,12 +1,12 @@
 """``delta/`` made anew from ``merged/``, which it is derived from. I/O."""
 
 import logging
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cleaner.beside_merge import beside_merge
+from lakehouse.durable import sync_lake
 from lakehouse.ledger import Ledger
-from lakehouse.locks import lock
 from lakehouse.settings import Settings
 from lakehouse.tables import ready_for_writing, table_facts
 
@@ -28,11 +28,7 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
     :raises InputError: countries cannot be looked up; nothing is done.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with (
-        lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds),
-        lock(lake.locks, JOB),
-        ledger.run(JOB) as run,
-    ):
+    with beside_merge(settings, ledger, JOB) as run:
         has_merged, has_delta = ready_for_writing(lake.merged, lake.delta)
         if not has_merged:
             log.info("nothing to do: nothing has been merged yet")
@@ -53,7 +49,7 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
         writer = days.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.partitionBy("event_date").save(str(lake.delta))
         forget_staged(lake.landing)
-        os.sync()  # the ledger must not outlast a power cut without the table
+        sync_lake(lake)  # the ledger must not outlast a power cut without the table
         facts = table_facts(lake.delta)
         run.figures |= {"rows": 0 if facts is None else facts.rows}
         log.info("delta/ made anew from merged/: %d rows", run.figures["rows"])

@@ -6,7 +6,6 @@ leave (afterwards no table could tell), quarantine, the ledger's figures. The ne
 
 import json
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from cleaner.balance import require_balance
+from cleaner.beside_merge import MERGE, beside_merge
+from lakehouse.durable import sync_lake
 from lakehouse.lake import Lake
 from lakehouse.ledger import IN_HAND, FileFigures, Ledger, Run
 from lakehouse.locks import lock
@@ -58,18 +59,19 @@ def replay(
     :raises LockedError: a merge or maintenance holds the lock for too long.
     """
     lake, ledger = settings.lake, Ledger(settings.lake.ledger)
-    with lock(lake.locks, "merge", wait_seconds=settings.merge.lock_seconds), lock(lake.locks, JOB):
-        started = time.monotonic()
-        if is_dry_run:
+    if is_dry_run:
+        with lock(lake.locks, JOB), lock(lake.locks, MERGE, wait_seconds=settings.merge.lock_seconds):
+            started = time.monotonic()
             figures = _replayed(settings, session, ledger, asked, run=None) if _has_rows(lake) else _figures()
             _log(figures | {"seconds": _since(started)}, "would be ")
-            return
-        with ledger.run(JOB) as run:
-            ready_for_writing(lake.merged, lake.quarantine, lake.delta)
-            _settle_earlier(lake, ledger, session)
-            run.figures |= _replayed(settings, session, ledger, asked, run) if _has_rows(lake) else _figures()
-            run.figures["seconds"] = _since(started)
-            _log(run.figures)
+        return
+    with beside_merge(settings, ledger, JOB) as run:
+        started = time.monotonic()
+        ready_for_writing(lake.merged, lake.quarantine, lake.delta)
+        _settle_earlier(lake, ledger, session)
+        run.figures |= _replayed(settings, session, ledger, asked, run) if _has_rows(lake) else _figures()
+        run.figures["seconds"] = _since(started)
+        _log(run.figures)
 
 
 def _has_rows(lake: Lake) -> bool:
@@ -127,10 +129,10 @@ def _let_go(
     duplicates = _duplicates(files, found)
     number = transaction_version(lake.quarantine, JOB) + 1
     run.figures[IN_HAND] = {"transaction": number, "duplicates": duplicates}
-    os.sync()  # merged/ must outlast a power cut before quarantine lets go of the rows
+    sync_lake(lake)  # merged/ must outlast a power cut before quarantine lets go of the rows
     ledger.note(run)
     remove(leaving, lake.quarantine, _commit(run, number, found))
-    _settle(ledger, recounted(leaving.sparkSession, lake, files, duplicates))
+    _settle(lake, ledger, recounted(leaving.sparkSession, lake, files, duplicates))
     del run.figures[IN_HAND]
 
 
@@ -164,13 +166,13 @@ def _settle_earlier(lake: Lake, ledger: Ledger, session: "Callable[[], SparkSess
 
         figures = recounted(session(), lake, ledger.files(in_hand["duplicates"]), in_hand["duplicates"])
         log.info("the figures of %d landed files follow a replay that was interrupted", len(figures))
-    _settle(ledger, figures)
+    _settle(lake, ledger, figures)
 
 
-def _settle(ledger: Ledger, figures: Sequence[FileFigures]) -> None:
+def _settle(lake: Lake, ledger: Ledger, figures: Sequence[FileFigures]) -> None:
     advice = "The ledger keeps their figures from before; report it with these lines"
     require_balance(figures, advice, when=" after the replay")
-    os.sync()  # the ledger must not outlast a power cut without the tables
+    sync_lake(lake)  # the ledger must not outlast a power cut without the tables
     ledger.settle(JOB, figures)
 
 

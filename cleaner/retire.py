@@ -1,11 +1,11 @@
 """Landed files go away when their rows are in the tables and in ``logs/``; refused ones move into quarantine. I/O."""
 
 import logging
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lakehouse.arrivals import Arrivals
+from lakehouse.durable import sync_lake
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
@@ -45,7 +45,7 @@ def _retire(lake: Lake, ledger: Ledger, files: list[FileFigures]) -> int:
     """Remove the files, then record it: what a crash between the two leaves is recorded by the next run, as gone."""
     if not files:
         return 0
-    os.sync()  # what they became must outlast a power cut before they go
+    sync_lake(lake)  # what they became must outlast a power cut before they go
     for file in files:
         if _is_there(lake, file):
             _remove(lake, file)

@@ -5,6 +5,7 @@ import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,13 +15,14 @@ from lakehouse.cli import (
     Conf,
     application,
     begin,
-    end_on_sigterm,
     job_log,
     reporting_errors,
     stop_on_signals,
 )
+from lakehouse.stopping import run as run_program
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
     from rich.console import RenderableType
 
     from consumer.components.filters import Filters
@@ -63,11 +65,9 @@ def _stream_once(settings: "Settings") -> None:
 
     spark = spark_session(settings, "stream", is_driver_ours=True)
     try:
-        end_on_sigterm()  # after the session, which takes Ctrl-C for itself
         stream_once(spark, settings)
     finally:
-        spark.stop()
-        _say_no_more()
+        _stop(spark)
 
 
 def _stream(settings: "Settings") -> None:
@@ -89,8 +89,14 @@ def _stream(settings: "Settings") -> None:
         stop = stop_on_signals()  # after the session, which takes Ctrl-C for itself
         run(spark, settings, stop, open_to_jobs)
     finally:
-        spark.stop()
-        _say_no_more()
+        _stop(spark)
+
+
+def _stop(spark: "SparkSession") -> None:
+    """End Spark, without a word: threads of its state stores complain of its end, if they are at work just then."""
+    spark.sparkContext.setLogLevel("OFF")
+    spark.stop()
+    _say_no_more()
 
 
 def _say_no_more() -> None:
@@ -119,7 +125,6 @@ def batch(
     with reporting_errors():
         days = None if recount in (None, "all") else [_day(str(recount))]
         settings = begin("consumer", conf, job_log("batch"), is_writer=True)
-        end_on_sigterm()
         from consumer import batch as job
 
         if recount is None:
@@ -213,4 +218,4 @@ def status(
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m consumer")
+    run_program(partial(app, prog_name="python -m consumer"))

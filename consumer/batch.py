@@ -5,7 +5,6 @@ anywhere is simply run again, and adds nothing twice.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from consumer.components.batch_record import BatchRecord, read_record, write_record
 from consumer.components.definition import Definition, definition
 from lakehouse.commits import DataFile, changes, data_files
+from lakehouse.durable import sync_lake
 from lakehouse.errors import InputError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger, Run
@@ -138,7 +138,7 @@ def _refreshed(
         refreshing.carry_out(plan, now)
         chosen = choose(data_files(lake.delta, source.version))
         differing = refreshing.recount(chosen, now)
-    os.sync()  # the ledger must not outlast a power cut without the tables
+    sync_lake(lake)  # the ledger must not outlast a power cut without the tables
     record.state = source.state(lake)
     write_record(ledger, record)
     changed = plan.days

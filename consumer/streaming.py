@@ -89,10 +89,14 @@ def stream_once(spark: SparkSession, settings: Settings) -> None:
                     _raise_if_failed(queries, settings)
                 _raise_if_failed(queries, settings)
                 done.result()
+                spark.sparkContext.setLogLevel(
+                    "OFF"
+                )  # what is interrupted now looks for work in vain, and would complain
             finally:
                 for query in queries:
                     query.stop()
                 watcher.record(queries)
+        spark.sparkContext.setLogLevel(spark.conf.get("spark.log.level", "WARN") or "WARN")
 
 
 def _process_all(queries: list[StreamingQuery]) -> None:

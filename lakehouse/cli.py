@@ -1,8 +1,10 @@
 """What the command lines of the three programs share: the settings option, errors, overrides, signals."""
 
 import logging
+import math
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ import typer
 from lakehouse.errors import PipelineError, SettingsError
 from lakehouse.failures import explained
 from lakehouse.logs import SafeFormatter, printable
+from lakehouse.stopping import is_stopped
 
 if TYPE_CHECKING:
     from lakehouse.settings import Group, Settings
@@ -25,6 +28,7 @@ Conf = Annotated[Path, typer.Option("--conf", help="The settings file.", metavar
 DEFAULT_CONF = Path("conf/pipeline.yaml")
 # Set for a job whose output somebody else writes to its log.
 TRACED = "LAKEHOUSE_JOB_IS_TRACED"
+STEP_SECONDS = 0.1
 
 
 def application(help_text: str) -> typer.Typer:
@@ -50,6 +54,8 @@ def reporting_errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
+        if is_stopped():
+            raise
         if (known := explained(error)) is not None:
             report(known)
             raise typer.Exit(1) from None
@@ -119,9 +125,23 @@ def begin(program: str, conf: Path, log_name: str | None, *, is_writer: bool = F
     return settings
 
 
+class Stop(Event):
+    """An event that a signal handler may set while its own thread waits for it.
+
+    ``Event.wait`` holds a lock now and then that ``set`` takes: a handler that runs in that moment would block for ever.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return when it is set, at the latest ``STEP_SECONDS`` after, or when the time is over; whether it is set."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left_seconds := end - time.monotonic()) > 0:
+            time.sleep(min(left_seconds, STEP_SECONDS))
+        return self.is_set()
+
+
 def stop_on_signals() -> Event:
     """An event that SIGTERM or SIGINT sets. A second signal ends the program at once."""
-    stop = Event()
+    stop = Stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -130,15 +150,6 @@ def stop_on_signals() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
-
-
-def end_on_sigterm() -> None:
-    """Let SIGTERM end a job like an error does, so that what it holds is given back and its end is written down."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, end)
 
 
 def job_log(job: str) -> str | None:

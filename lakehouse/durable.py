@@ -1,8 +1,12 @@
-"""Small files that are there whole or not at all, also after a kill or a power cut. I/O."""
+"""What is there whole or not at all, also after a kill or a power cut. I/O."""
 
+import ctypes
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
+
+from lakehouse.lake import Lake
 
 
 def write_durably(path: Path, text: str, *, has_rivals: bool = False, mode: int = 0o666) -> None:
@@ -21,3 +25,32 @@ def write_durably(path: Path, text: str, *, has_rivals: bool = False, mode: int 
         handle.flush()
         os.fsync(handle.fileno())
     hidden.replace(path)
+
+
+def sync_lake(lake: Lake) -> None:
+    """Make all that was written to the lake last through a power cut.
+
+    Other file systems of the machine are not waited for, unless the system has no call for that.
+
+    :raises OSError: something that was written could not reach the disk.
+    """
+    folders = (lake.root, lake.landing, lake.logs, *lake.tables.values(), lake.ledger.parent)
+    devices = {path.stat().st_dev: path for path in folders if path.exists()}
+    syncfs = _syncfs()
+    if syncfs is None:
+        os.sync()
+        return
+    for path in devices.values():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            if syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(path))
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _syncfs() -> Any:
+    """The system's call of that name; ``None`` where there is none."""
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)

@@ -20,6 +20,7 @@ from typing import Any
 from lakehouse.errors import PipelineError
 from lakehouse.failures import explained
 from lakehouse.lake import file_stamp
+from lakehouse.stopping import Stopped
 
 # One row with the sums of the folded deliveries; how many deliveries of a name are folded.
 FOLDED_DDL = """
@@ -124,8 +125,9 @@ class Ledger:
         try:
             yield run
         except BaseException as error:
-            run.exit_code = run.exit_code or 1
-            known = explained(error)
+            stopped = error if isinstance(error, Stopped) else None
+            run.exit_code = run.exit_code or (128 + stopped.number if stopped else 1)
+            known = stopped or explained(error)
             run.figures.setdefault("error", (str(known) if known else f"{type(error).__name__}: {error}")[:500])
             raise
         finally:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,14 @@ def printable(text: object) -> str:
 
 
 class SafeFormatter(logging.Formatter):
-    """A formatter whose records are one line each, whatever a log brought in; only tracebacks keep their lines."""
+    """A formatter whose records are one line each, whatever a log brought in; only tracebacks keep their lines.
+
+    Times are in UTC, with the offset: as in the lines of jobs (``ledger.now_text``) and of the JVM (``log4j2.properties``).
+    """
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Format the record's time in ISO 8601."""
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Format the record's first line with its message escaped."""

@@ -4,12 +4,16 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyspark
+from pyspark.core import context
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import EngineError, LockedError
@@ -156,9 +160,21 @@ def spark_session(
     for key, value in conf.items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        with _ctrl_c_is_ours():
+            return builder.getOrCreate()
     except Exception as error:
         raise EngineError(f"Spark did not start on {spark.master}: {error}") from error
+
+
+@contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """Keep a Spark context from taking Ctrl-C for itself, as it does in a main thread, with tracebacks for an end."""
+    theirs = vars(context)["signal"]
+    setattr(context, "signal", SimpleNamespace(SIGINT=signal.SIGINT, signal=lambda *_: None))  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(context, "signal", theirs)  # noqa: B010
 
 
 def _java_options(*, is_local: bool, is_short: bool) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ import typer
 
 from lakehouse.cli import DEFAULT_CONF, Conf, application, begin, overridden, reporting_errors, stop_on_signals
 from lakehouse.settings import LandingFormat
+from lakehouse.stopping import run as run_program
 
 if TYPE_CHECKING:
     from lakehouse.settings import Ingest, Landing, Settings
@@ -297,4 +299,4 @@ def status(
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m producer")
+    run_program(partial(app, prog_name="python -m producer"))

@@ -133,6 +133,8 @@ class CompressedFile:
     def __init__(self, file: IO[bytes], kind: str = "gzip") -> None:
         self.error: str | None = None
         """Why it could not be read to its end."""
+        self.is_truncated = False
+        """Whether that was because it ends too early: what could be read is right."""
         self._file, self._kind = file, kind
         self._members = DECOMPRESSORS[kind](file)
 
@@ -143,6 +145,7 @@ class CompressedFile:
         try:
             chunk = bytes(self._members.read1(size))
         except EOFError:
+            self.is_truncated = True
             self.error = f"the {self._kind} file ends before its end: it is truncated or still being written"
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError, ValueError) as error:
             self.error = f"the {self._kind} file is damaged: {error}"
@@ -162,7 +165,7 @@ class CompressedFile:
         found = bytearray()
         while len(found) < size and (chunk := self.read(size - len(found))):
             found += chunk
-        self.error = None
+        self.error, self.is_truncated = None, False
         return bytes(found)
 
     def seek(self, offset: int) -> None:
@@ -183,9 +186,6 @@ class CompressedFile:
 
     def _is_archive(self, chunk: bytes) -> bool:
         return self._members.tell() == len(chunk) and chunk[TAR_MAGIC_AT:].startswith(TAR_MAGIC)
-
-
-GzipFile = CompressedFile
 
 
 class PlainFile:

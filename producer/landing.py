@@ -155,8 +155,10 @@ class Lander:
     def _remove_left_overs(self) -> None:
         oldest = (self._now() - LEFT_OVER_AFTER).timestamp()
         for path in self._landing.glob(".*.tmp"):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # its producer has just published it
+                if path.stat().st_mtime >= oldest:
+                    continue
+                path.unlink()
                 log.info("removed %s, which a program that died left behind", path)
 
 

@@ -45,7 +45,11 @@ class Place:
     :param tail: hash of the bytes before the offset, at most ``TAIL_BYTES``.
     :param path: what the file was called; only a hint where to look first.
     :param seen_at: when that was so, in seconds since the epoch.
-    :param is_gzip: the place is about the compressed file, which is landed whole; its offset is the file's size.
+    :param is_gzip: the place is about the compressed file, all of which is landed; its offset is the file's size.
+    :param plain_offset: of a compressed file: every line before this offset of the uncompressed log is landed. A file that
+        has grown since is read on from there.
+    :param own_until: the lines before this offset have landed a second time, with ids of this log alone, because another
+        log begins with them, too (``producer.alike``).
     """
 
     site: str
@@ -57,17 +61,28 @@ class Place:
     path: str
     seen_at: float
     is_gzip: bool = False
+    plain_offset: int = 0
+    own_until: int = 0
 
     def is_in(self, content: Content) -> bool:
-        """Whether ``content`` is the log that this place is about, as it was or longer."""
-        return (self.head, self.tail) == hashes_around(content, self.offset)
+        """Whether ``content`` is the log that this place is about, as it was or longer.
+
+        The beginning is looked at first: what begins otherwise need not be decompressed up to the offset.
+        """
+        if _hash(content, 0, min(self.offset, HEAD_BYTES)) != self.head:
+            return False
+        return self.tail == _tail_hash(content, self.offset)
 
 
 def hashes_around(content: Content, offset: int) -> tuple[str | None, str | None]:
     """Hashes of the bytes at the beginning and before ``offset``; ``None`` where they are not all there."""
-    tail_bytes = min(offset, TAIL_BYTES)
-    tail = _hash(content, offset - tail_bytes, tail_bytes)
+    tail = _tail_hash(content, offset)
     return (None if tail is None else _hash(content, 0, min(offset, HEAD_BYTES))), tail
+
+
+def _tail_hash(content: Content, offset: int) -> str | None:
+    tail_bytes = min(offset, TAIL_BYTES)
+    return _hash(content, offset - tail_bytes, tail_bytes)
 
 
 def _hash(content: Content, offset: int, size: int) -> str | None:
@@ -115,9 +130,11 @@ class Places:
                 return place
         return None
 
-    def has_gzip(self, compressed: Content, site: str, size: int) -> bool:
-        """Whether this compressed file was landed whole."""
-        return any(p.is_gzip and p.site == site and p.offset == size and p.is_in(compressed) for p in self._known)
+    def of_gzip(self, compressed: Content, site: str, size: int) -> Place | None:
+        """The place that says how much of this compressed file is landed: all of it if its offset is the file's size."""
+        found = [p for p in self._known if p.is_gzip and p.site == site and p.offset <= size]
+        found.sort(key=lambda place: -place.offset)
+        return next((place for place in found if place.is_in(compressed)), None)
 
     def lost_from(self, path: str, site: str) -> list[Place]:
         """The places of logs that were last seen at ``path``, and are not being read."""

@@ -1,6 +1,5 @@
-"""One log of those that are followed: the open file, how far it is read, and how far that is published (I/O)."""
+"""One followed log that is open: how far it is read, and how far that is published (I/O)."""
 
-import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.settings import Ingest
+from producer.alike import own_fingerprint
 from producer.blocks import Block, BlockReader, PlainFile
 from producer.ingest import reading_of, source_text
 from producer.positions import Place, hashes_around
@@ -16,19 +16,6 @@ from producer.rows import LineParser
 
 # What rotation appends to a name: .1, -20261124, .2026-11-24, -20261124-1764000000, each perhaps .gz
 ROTATED_SUFFIX = r"[.-][0-9][0-9._T-]*(?:\.gz)?"
-
-Identity = tuple[int, int]
-Signature = tuple[int, int, int, int]
-
-
-def identity_of(status: os.stat_result) -> Identity:
-    """Which file it is while it exists: device and inode."""
-    return status.st_dev, status.st_ino
-
-
-def signature_of(status: os.stat_result) -> Signature:
-    """What changes when a path leads to another file, or when the file has changed."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def rotated_names(path: Path, names: Sequence[str]) -> list[str]:
@@ -41,20 +28,14 @@ def rotated_names(path: Path, names: Sequence[str]) -> list[str]:
 class Tail:
     """One log that is being read.
 
-    :param path: where it is, or was last; names its lines.
+    :param path: names its lines.
     :param place: from where it is read on, all before it being landed; ``None``: from its beginning.
-    :param changed_at: when it was seen to change, on the monotonic clock.
     """
 
-    def __init__(self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest, changed_at: float) -> None:
-        self.path, self.opened = path, opened
+    def __init__(self, path: Path, opened: PlainFile, place: Place | None, settings: Ingest) -> None:
+        self.opened = opened
         self.place = self.read_up_to = place
         """Landed and published up to here, and read up to here."""
-        self.seen: Signature | None = None
-        """What the file was like when it was last read to its end; ``None``: it has to be read."""
-        self.changed_at = changed_at
-        self.retry_at: float | None = None
-        """When to read it again after it could not be read, on the monotonic clock; ``None``: it could."""
         self.landed_rest: Block | None = None
         self._settings = settings
         self._reading = reading_of(source_text(path), settings)
@@ -64,15 +45,9 @@ class Tail:
         """Read on from the last place: what was read of the lines behind it may not have been landed."""
         place = self.read_up_to
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
-        self.seen = None
         self.parser = LineParser(self._reading, *known)
         self.opened.seek(offset)
         self.reader = BlockReader(self.opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
-
-    @property
-    def identity(self) -> Identity:
-        """Which file it is, whatever its name."""
-        return identity_of(self.opened.status())
 
     @property
     def is_settled(self) -> bool:
@@ -100,8 +75,17 @@ class Tail:
         parser = LineParser(self._reading, self.parser.fingerprint, self.parser.parser)
         return parser.task(self.landed_rest, ingested_at)()
 
-    def place_after(self, block: Block, now_seconds: float) -> Place | None:
-        """The place after ``block``, or ``None`` if no line ends there."""
+    def own_rows(self, end: int, path: Path, ingested_at: datetime) -> pl.DataFrame:
+        """The rows of the lines before ``end`` that have no ids of this log alone yet, with such ids."""
+        assert self.read_up_to is not None
+        begin = self.read_up_to.own_until
+        beginning = self.opened.read_at(0, end)
+        own = own_fingerprint(self._settings.site, path, beginning)
+        parser = LineParser(self._reading, own, self.parser.parser)
+        return parser.task(Block(begin, beginning[begin:]), ingested_at)()
+
+    def place_after(self, block: Block, path: Path, now_seconds: float) -> Place | None:
+        """The place after ``block`` of the log that is at ``path`` now, or ``None`` if no line ends there."""
         if not block.data.endswith(b"\n") or self.parser.fingerprint is None:
             return None
         offset = block.offset + len(block.data)
@@ -109,4 +93,5 @@ class Tail:
         if head is None or tail is None:
             return None
         found = self._settings.site, self.parser.fingerprint, self.parser.parser
-        return Place(*found, offset, head, tail, str(self.path), now_seconds)
+        own_until = 0 if self.read_up_to is None else self.read_up_to.own_until
+        return Place(*found, offset, head, tail, str(path), now_seconds, own_until=own_until)

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import re
 import shutil
 import time
@@ -20,7 +19,7 @@ from consumer.components.deduplicate import deduplicated
 from consumer.components.upsert import MOST_IN_MEMORY, add_figures, create_metrics_tables
 from consumer.components.visitors import visitors, with_bot_requests
 from lakehouse.checkpoint import Checkpoint
-from lakehouse.durable import write_durably
+from lakehouse.durable import sync_lake, write_durably
 from lakehouse.errors import CheckpointError
 from lakehouse.lake import GRAINS, Lake
 from lakehouse.rules import accepted, checked, normalised
@@ -95,7 +94,7 @@ def batch_writer(settings: Settings, application_id: str) -> Callable[[DataFrame
 
             with ThreadPoolExecutor(len(GRAINS)) as pool:
                 list(pool.map(write, GRAINS))
-            os.sync()  # the checkpoint must not outlast a power cut without the tables
+            sync_lake(lake)  # the checkpoint must not outlast a power cut without the tables
             if time.monotonic() - tidied_at >= TIDY_SECONDS:
                 tidied_at = time.monotonic()
                 for grain in GRAINS:

@@ -48,11 +48,18 @@ class Programs:
         self.settings: Settings = load_settings(self.conf)
         self.lake = self.settings.lake
 
-    def start(self, *words: str, kill_at: str | None = None) -> "subprocess.Popen[bytes]":
-        """Start ``python -m WORDS``, in a session of its own."""
+    def start(
+        self, *words: str, kill_at: str | None = None, kill_by: signal.Signals | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start ``python -m WORDS``, in a session of its own.
+
+        :param kill_by: the signal that it sends itself at the point, in the place of ending its session by SIGKILL.
+        """
         environment = os.environ | {"PYTHONPATH": str(KILL_POINTS), "JAVA_TOOL_OPTIONS": " ".join(FIRST_COMPILER_ONLY)}
         if kill_at is not None:
             environment["KILL_AT"] = kill_at
+        if kill_by is not None:
+            environment["KILL_BY"] = kill_by.name
         with self.output.open("ab") as output:
             output.write(f"\n$ {' '.join(words)}{f'  # killed {kill_at}' if kill_at else ''}\n".encode())
             output.flush()

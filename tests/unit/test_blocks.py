@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
-from producer.blocks import Block, BlockReader, CompressedFile, GzipFile, PlainFile, Stream, open_file
+from producer.blocks import Block, BlockReader, CompressedFile, CompressedFile, PlainFile, Stream, open_file
 
 
 def blocks_of(data: bytes, *, block_bytes: int, max_line_bytes: int, chunk_bytes: int = 1 << 20) -> list[Block]:
@@ -94,7 +94,7 @@ def test_while_a_long_line_goes_on_the_reader_stays_at_its_start() -> None:
 TEXT = b"".join(b"line %d\n" % number for number in range(20_000))
 
 
-def read_all(opened: PlainFile | GzipFile) -> bytes:
+def read_all(opened: PlainFile | CompressedFile) -> bytes:
     content = b""
     while chunk := opened.read(1 << 16):
         content += chunk
@@ -105,7 +105,7 @@ def test_gzip_is_known_by_its_first_bytes_and_may_have_several_members(tmp_path:
     path = tmp_path / "access.log"
     path.write_bytes(gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:]))
     opened = open_file(path)
-    assert isinstance(opened, GzipFile)
+    assert isinstance(opened, CompressedFile)
     assert read_all(opened) == TEXT
     assert (opened.error, opened.raw_position()) == (None, path.stat().st_size)
     assert opened.read_at(5, 10) == TEXT[5:15]

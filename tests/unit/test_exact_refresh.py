@@ -18,12 +18,12 @@ from consumer.components.batch_record import read_record
 from consumer.components.counter import Counter
 from consumer.components.durations import quantiles
 from consumer.monitor import status
-from lakehouse.cli import end_on_sigterm
 from lakehouse.errors import InputError, PipelineError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.settings import Settings, unpack_settings
+from lakehouse.stopping import Stopped
 from lakehouse.tables import latest_version, query
 from tests.requests import NOON, append, replace_all, request
 from tests.tables import rows
@@ -116,8 +116,11 @@ def test_a_full_count_of_many_days_that_is_killed_is_not_taken_for_one_that_ende
 
 def test_a_job_that_is_told_to_end_ends_and_the_next_one_does_the_rest(settings: Settings, lake: Lake) -> None:
     append(lake, [request()])
-    usual = signal.getsignal(signal.SIGTERM)
-    end_on_sigterm()
+
+    def end(number: int, _frame: object) -> None:
+        raise Stopped(number)
+
+    usual = signal.signal(signal.SIGTERM, end)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(exact_refresh, "write_record", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
@@ -125,7 +128,7 @@ def test_a_job_that_is_told_to_end_ends_and_the_next_one_does_the_rest(settings:
                 refresh(settings)
     finally:
         signal.signal(signal.SIGTERM, usual)
-    assert Ledger(lake.ledger).last_runs()["batch"]["exit_code"] == 1
+    assert Ledger(lake.ledger).last_runs()["batch"]["exit_code"] == 128 + signal.SIGTERM
     refresh(settings)
     assert {name: found(lake, name) for name in TABLES} == plain(pl.read_delta(str(lake.delta)).to_dicts())
 

@@ -1,5 +1,4 @@
 import gzip
-import json
 import logging
 import os
 import tempfile
@@ -8,11 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -21,7 +18,7 @@ from hypothesis import strategies as st
 from lakehouse.errors import InputError
 from lakehouse.lake import waiting_files
 from lakehouse.settings import Ingest
-from producer.blocks import GzipFile, PlainFile, open_file
+from producer.blocks import CompressedFile, PlainFile, open_file
 from producer.follow import (
     ASLEEP_SECONDS,
     LONGEST_RETRY_SECONDS,
@@ -30,93 +27,9 @@ from producer.follow import (
     ROTATED_SECONDS,
     Follower,
 )
-from producer.identity import event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import Lander
 from producer.tail import rotated_names
-
-NOW = datetime(2026, 11, 24, 6, 17, 11, tzinfo=UTC)
-
-
-def line(number: int) -> bytes:
-    return f'192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /{number} HTTP/1.1" 200 1 "-" "a"\n'.encode()
-
-
-def lines(first: int, last: int) -> bytes:
-    """The lines numbered from ``first`` to ``last``."""
-    return b"".join(map(line, range(first, last + 1)))
-
-
-def ids_of(content: bytes, site: str = "") -> list[str]:
-    """The ids of the lines of a whole log."""
-    spans = line_spans(content)
-    first_line = content[: int(spans.ends[0])]
-    return event_ids(fingerprint(site, first_line), spans.starts, line_hashes(content, spans)).to_list()
-
-
-class Logs:
-    """A folder of logs, a lake, and a follower that can be stopped, killed and started again. Time stands still."""
-
-    def __init__(self, root: Path, pool: ThreadPoolExecutor) -> None:
-        self.folder = root / "logs"
-        self.folder.mkdir()
-        self.landing = root / "landing"
-        self.positions = root / "state" / "positions.json"
-        self.log = self.folder / "access.log"
-        self.seconds = 0.0
-        self._pool = pool
-
-    def wall_clock(self) -> float:
-        return NOW.timestamp() + self.seconds
-
-    def write(self, name: str, content: bytes, mode: str = "ab") -> Path:
-        """Append to a log, or write it anew."""
-        path = self.folder / name
-        with path.open(mode) as file:
-            file.write(content)
-        os.utime(path, (self.wall_clock(),) * 2)
-        return path
-
-    def start(self, *paths: str | Path, site: str = "", batch_rows: int = 10_000) -> None:
-        """Begin to follow, by default ``access.log``."""
-        lander = Lander(
-            self.landing, "parquet", batch_rows=batch_rows, batch_seconds=1, clock=lambda: self.seconds,
-            now=lambda: datetime.fromtimestamp(self.wall_clock(), UTC),
-        )  # fmt: skip
-        self.stop_event = threading.Event()
-        self.follower = Follower(
-            [str(path) for path in paths or (self.log,)], Ingest(site=site, quiet_seconds=2), lander, self.positions,
-            self.stop_event, clock=lambda: self.seconds, wall_clock=self.wall_clock,
-        )  # fmt: skip
-
-    def poll(self, *, after_seconds: float = 10) -> None:
-        """Look, after some time has passed."""
-        self.seconds += after_seconds
-        self.follower.poll(self._pool)
-
-    def settle(self) -> None:
-        """Look until all is published and saved."""
-        for _ in range(3):
-            self.poll()
-
-    def stop(self) -> None:
-        """End as after a signal."""
-        self.follower.close()
-
-    def restart(self, *paths: str | Path) -> None:
-        self.stop()
-        self.start(*paths)
-
-    def landed(self) -> list[str]:
-        """The paths of all landed requests, in their order; text of lines that did not parse."""
-        batches = [pl.read_parquet(path) for path in waiting_files(self.landing)]
-        return pl.concat(batches)["path"].fill_null("?").to_list() if batches else []
-
-    def ids(self) -> list[str]:
-        return [i for path in waiting_files(self.landing) for i in pl.read_parquet(path)["event_id"].to_list()]
-
-    def places(self) -> list[dict[str, object]]:
-        places: list[dict[str, object]] = json.loads(self.positions.read_text())["places"]
-        return places
+from tests.followed_logs import Logs, ids_of, line, lines, numbered, open_logs
 
 
 @pytest.fixture
@@ -126,10 +39,6 @@ def logs(tmp_path: Path) -> Iterator[Logs]:
         yield made
         if hasattr(made, "follower"):
             made.stop()
-
-
-def numbered(first: int, last: int) -> list[str]:
-    return [f"/{number}" for number in range(first, last + 1)]
 
 
 def test_each_look_at_the_logs_is_told_of_also_when_nothing_is_new(logs: Logs) -> None:
@@ -358,19 +267,6 @@ def test_a_deleted_log_is_let_go(logs: Logs) -> None:
     logs.settle()
     assert logs.landed() == [*numbered(1, 2), "/11"]
     assert open_logs(logs) == [str(logs.log)]
-
-
-def open_logs(logs: Logs) -> list[str]:
-    """The logs that this process holds open."""
-    targets = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(descriptor.readlink())
-        except FileNotFoundError:
-            continue
-        if target.startswith(str(logs.folder)):
-            targets.append(target)
-    return targets
 
 
 @pytest.mark.parametrize(
@@ -615,7 +511,7 @@ def test_a_broken_compressed_log_is_reported_once_and_again_when_it_has_changed(
     logs.write("a.gz", whole, "wb")
     logs.settle()
     assert len(set(logs.ids())) == 1000
-    assert len(logs.ids()) > 1000
+    assert len(logs.ids()) == 1000  # what had been read of it is not landed again
 
 
 def test_different_logs_with_the_same_first_line_share_no_place(logs: Logs) -> None:
@@ -663,11 +559,11 @@ def test_old_logs_are_read_one_after_the_other_and_not_held_open(logs: Logs, mon
     logs.seconds += ASLEEP_SECONDS * 2
     held: list[int] = []
 
-    def opened(path: Path) -> PlainFile | GzipFile:
+    def opened(path: Path) -> PlainFile | CompressedFile:
         held.append(len(open_logs(logs)))
         return open_file(path)
 
-    monkeypatch.setattr("producer.follow.open_file", opened)
+    monkeypatch.setattr("producer.open_logs.open_file", opened)
     logs.start(logs.folder)
     logs.settle()
     assert held == [0] * 20
@@ -687,7 +583,7 @@ def test_a_log_that_cannot_be_opened_now_is_tried_again_and_reported_once(
     logs.write("access.log", lines(1, 2))
     logs.start()
     with monkeypatch.context() as patched:
-        patched.setattr("producer.follow.open_file", refuse)
+        patched.setattr("producer.open_logs.open_file", refuse)
         for _ in range(3):
             logs.poll(after_seconds=RETRY_SECONDS)
     assert caplog.text.count("too many open files") == 1
@@ -724,7 +620,7 @@ def test_idle_polling_opens_and_reads_nothing(logs: Logs, monkeypatch: pytest.Mo
     logs.write("b.gz", gzip.compress(lines(11, 12)))
     logs.start(logs.folder)
     logs.settle()
-    monkeypatch.setattr("producer.follow.open_file", None)
+    monkeypatch.setattr("producer.open_logs.open_file", None)
     monkeypatch.setattr("producer.blocks.PlainFile.read", None)
     monkeypatch.setattr("producer.positions.Places.save", None)
     logs.settle()
@@ -888,8 +784,8 @@ def test_whatever_happens_every_line_is_landed(events: list[str]) -> None:
 
 @contextmanager
 def failing(monkeypatch: pytest.MonkeyPatch, method: str, *, call: int) -> Iterator[list[int]]:
-    """Let one call of a method of ``PlainFile`` fail with EIO, or the first of a ``GzipFile``'s; yields how many there were."""
-    owner = {"GzipFile": GzipFile, "PlainFile": PlainFile}[method.split(".")[0]]
+    """Let one call of a method of ``PlainFile`` fail with EIO, or the first of a ``CompressedFile``'s; yields how many there were."""
+    owner = {"CompressedFile": CompressedFile, "PlainFile": PlainFile}[method.split(".")[0]]
     name = method.split(".")[1]
     whole, calls = getattr(owner, name), [0]
 
@@ -953,7 +849,7 @@ def test_a_log_that_cannot_be_read_is_not_given_up_when_it_is_rotated(
     assert logs.landed() == numbered(1, 4)
 
 
-@pytest.mark.parametrize("method", ["GzipFile.read", "PlainFile.read_at"])
+@pytest.mark.parametrize("method", ["CompressedFile.read", "PlainFile.read_at"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_compressed_log_that_cannot_be_read_for_a_moment_is_landed_later(
     logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str, call: int
@@ -989,7 +885,7 @@ def test_a_rotated_log_that_cannot_be_looked_at_for_a_moment_is_found_later(
     logs.write("access.log", lines(11, 12), "wb")
     logs.start()
     with monkeypatch.context() as patched:
-        patched.setattr(GzipFile if is_compressed else PlainFile, "read_at", broken_but_for_the_log(logs))
+        patched.setattr(CompressedFile if is_compressed else PlainFile, "read_at", broken_but_for_the_log(logs))
         logs.settle()
         logs.poll(after_seconds=RETRY_SECONDS)
         assert logs.follower.unreadable == 1
@@ -1009,12 +905,12 @@ def test_a_compressed_log_that_stays_unreadable_is_tried_ever_more_rarely(
     logs.start(logs.folder)
     tries = list[float]()
 
-    def fail(_self: GzipFile, _size: int) -> bytes:
+    def fail(_self: CompressedFile, _size: int) -> bytes:
         tries.append(logs.seconds)
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(GzipFile, "read", fail)
+        patched.setattr(CompressedFile, "read", fail)
         for _ in range(18 * 60):
             logs.poll(after_seconds=10)
     pauses = [later - earlier for earlier, later in pairwise(tries)]
@@ -1047,11 +943,11 @@ def broken(*_: object) -> bytes:
     raise OSError(5, "Input/output error")
 
 
-def broken_but_for_the_log(logs: Logs) -> Callable[[PlainFile | GzipFile, int, int], bytes]:
+def broken_but_for_the_log(logs: Logs) -> Callable[[PlainFile | CompressedFile, int, int], bytes]:
     """``read_at`` that fails in every file but ``access.log``."""
     plain = PlainFile.read_at
 
-    def read_at(self: PlainFile | GzipFile, offset: int, size: int) -> bytes:
+    def read_at(self: PlainFile | CompressedFile, offset: int, size: int) -> bytes:
         is_log = isinstance(self, PlainFile) and self.status().st_ino == logs.log.stat().st_ino
         return plain(self, offset, size) if is_log and isinstance(self, PlainFile) else broken()
 

@@ -1,9 +1,10 @@
 import logging
+import time
 from pathlib import Path
 
 import pytest
 
-from lakehouse.logs import configure, printable
+from lakehouse.logs import FORMAT, SafeFormatter, configure, printable
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,15 @@ def test_a_log_line_cannot_be_forged(tmp_path: Path) -> None:
         logging.basicConfig(force=True, handlers=[logging.NullHandler()])
     assert len(lines) == 1
     assert lines[0].endswith("INFO forged.part: agent x\\n2026-01-01 ERROR all is lost \\x1b[2J")
+
+
+def test_a_log_lines_time_is_in_utc_with_its_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        record = logging.LogRecord("x", logging.INFO, "", 0, "said", None, None)
+        record.created = 1_764_000_000.5
+        assert SafeFormatter(FORMAT).format(record) == "2025-11-24T16:00:00.500+00:00 INFO x: said"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

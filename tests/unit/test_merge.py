@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import pytest
 
 from cleaner.delta_lake import create_record
-from cleaner.merge import merge, pending_bytes, work_bytes
+from cleaner.merge import _passes, merge, pending_bytes, work_bytes
 from consumer.batch import refresh
 from lakehouse.lake import Lake, file_stamp
 from lakehouse.ledger import FileFigures, Ledger
@@ -88,3 +89,13 @@ def test_where_a_table_is_to_be_filled_anew_there_is_no_telling_how_much_there_i
 def add_row(table: Path) -> None:
     row = pl.DataFrame({"event_id": ["e1"], "event_date": [date(2026, 11, 26)]})
     row.write_delta(table, mode="append", delta_write_options={"schema_mode": "merge"})
+
+
+def test_a_pass_is_bounded_in_rows_and_in_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cleaner.merge.PASS_FILES", 3)
+    lake.landing.mkdir(parents=True)
+    for number, rows in enumerate((1, 1, 1, 1, 5, 1, 0)):
+        (lake.landing / f"{number}.json").write_text("{}\n" * rows)
+    pending = {path.name: path.name for path in sorted(lake.landing.iterdir())}
+    passes = [[d.file.path.name[0] for d in deliveries] for deliveries in _passes(lake, pending, 5)]
+    assert passes == [["0", "1", "2"], ["3", "4"], ["5", "6"]]

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cleaner.replay import replay
-from lakehouse.errors import LockedError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
-from lakehouse.locks import lock
 from lakehouse.schema import QUARANTINE
-from lakehouse.settings import Settings, unpack_settings
+from lakehouse.settings import Settings
 from lakehouse.tables import create_table, latest_version
 
 if TYPE_CHECKING:
@@ -36,11 +34,4 @@ def test_with_nothing_in_quarantine_it_leaves_its_trace_in_the_ledger_and_no_com
 
 def test_a_dry_run_leaves_no_trace(settings: Settings, lake: Lake) -> None:
     replay(settings, no_session, is_dry_run=True)
-    assert not lake.ledger.exists()
-
-
-def test_it_does_not_run_beside_a_merge(settings: Settings, lake: Lake) -> None:
-    impatient = unpack_settings(settings.model_dump(mode="json") | {"merge": {"lock_seconds": 0}}, "test")
-    with lock(lake.locks, "merge"), pytest.raises(LockedError, match="merge is locked by another process"):
-        replay(impatient, no_session)
     assert not lake.ledger.exists()

@@ -2,7 +2,8 @@
 
 ``KILL_AT`` is ``module:function:before:n`` or ``module:function:after:n``: just before, or after, the n-th call of that
 function in one process. The function may be a method (``Class.method``). A program is all processes of one session:
-Spark's JVM and its Python workers die with it, as when the power fails.
+Spark's JVM and its Python workers die with it, as when the power fails. With ``KILL_BY`` (``SIGTERM``, ``SIGINT``) this
+process alone is sent that signal, and goes on.
 """
 
 import functools
@@ -17,6 +18,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+
+def strike() -> None:
+    """Send this process the signal that was asked for, or end it and all others of its session by SIGKILL."""
+    if "KILL_BY" in os.environ:
+        os.kill(os.getpid(), signal.Signals[os.environ["KILL_BY"]])
+    else:
+        kill_session()
 
 
 def kill_session() -> None:
@@ -42,10 +51,10 @@ def deadly(function: Callable[..., Any], *, is_before: bool, call: int) -> Calla
             calls += 1
             is_due = calls == call
         if is_due and is_before:
-            kill_session()
+            strike()
         result = function(*args, **named)
-        if is_due:
-            kill_session()
+        if is_due and not is_before:
+            strike()
         return result
 
     return called

@@ -1,4 +1,4 @@
-# Three images: the producer's has no JVM, the consumer's has Spark, the cleaner's has Spark and cron.
+# Four images: the producer's and the page's have no JVM, the consumer's has Spark, the cleaner's has Spark and cron.
 # Sources come last in each: a change of them rebuilds in seconds.
 
 FROM python:3.11-slim-bookworm AS base
@@ -21,6 +21,21 @@ COPY lakehouse lakehouse
 COPY producer producer
 RUN python -m compileall -q .
 CMD ["producer", "simulate"]
+
+
+FROM base AS page
+# The C library otherwise keeps memory apart for each of the many threads.
+ENV MALLOC_ARENA_MAX=2
+COPY pyproject.toml constraints.txt docker/requirements.py /build/
+RUN python /build/requirements.py page >/build/requirements.txt \
+ && pip install -r /build/requirements.txt -c /build/constraints.txt
+COPY --chmod=755 docker/as-owner docker/look-up-accounts-in-run /usr/local/bin/
+COPY --chmod=755 docker/program /usr/local/bin/consumer
+RUN look-up-accounts-in-run
+COPY lakehouse lakehouse
+COPY consumer consumer
+RUN python -m compileall -q .
+CMD ["consumer", "page"]
 
 
 FROM base AS spark

@@ -7,7 +7,7 @@ READY  := .venv/.ready
 BENCH  := .venv/.bench
 CODE   := lakehouse producer consumer cleaner bench docker scripts tests
 
-.PHONY: help up down logs setup demo run test faults e2e bench check clean
+.PHONY: help up down logs setup demo run test faults e2e bench pictures check clean
 
 help: ## show this help
 	@echo 'usage: make TARGET'
@@ -15,7 +15,7 @@ help: ## show this help
 	@echo
 	@echo "The programs' own words: .venv/bin/python -m producer|consumer|cleaner --help"
 
-up: ## the three containers, built and started, until "make down"
+up: ## the four containers, built and started, until "make down"
 	docker compose up --detach --build
 
 down: ## stop and remove the containers; the lake and the logs stay
@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh scripts/install_jars.p
 demo: $(READY) ## the whole pipeline for about two minutes, then its report; LOGS="FILE..." runs it on your own logs
 	@scripts/demo.sh
 
-run: $(READY) ## all three programs until Ctrl-C
+run: $(READY) ## all three programs and the page until Ctrl-C
 	@scripts/run.sh
 
 test: $(READY) ## the tests: unit, spark and streaming, in two processes
@@ -49,8 +49,11 @@ bench: $(BENCH) ## measure the pipeline beside its peers: small sizes, less than
 	$(PYTHON) -m bench $(ROWS) $(if $(FULL),--full; status=$$?; $(PYTHON) -m bench page && exit $$status)
 
 $(BENCH): $(READY)
-	@$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[producer,spark,connect,dev,bench]'
+	@$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[producer,spark,page,connect,dev,bench]'
 	@touch $@
+
+pictures: $(READY) ## docs/pictures/page*.png, from the lake that "make demo" leaves; needs chromium
+	$(PYTHON) scripts/pictures.py
 
 check: $(READY) ## ruff, mypy --strict and the import rules
 	$(PYTHON) -m ruff check $(CODE)

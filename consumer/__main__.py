@@ -1,4 +1,4 @@
-"""``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports and monitors."""
+"""``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports, shows the page and monitors."""
 
 import atexit
 import json
@@ -6,6 +6,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +17,7 @@ from lakehouse.cli import (
     application,
     begin,
     job_log,
+    overridden,
     reporting_errors,
     stop_on_signals,
 )
@@ -154,6 +156,12 @@ def report(
     ] = None,
     humans: Annotated[bool, typer.Option("--humans", help="Requests of humans alone.")] = False,
     bots: Annotated[bool, typer.Option("--bots", help="Requests of bots alone.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the page's first page into this file, which needs nothing else, instead."
+        ),
+    ] = None,
     is_json: Json = False,
     conf: Conf = DEFAULT_CONF,
 ) -> None:
@@ -164,7 +172,15 @@ def report(
     """
     with reporting_errors():
         filters = _filters(site, first, last, humans=humans, bots=bots)
+        if html is not None and is_json:
+            raise typer.BadParameter("--html and --json exclude each other")
         settings = begin("consumer", conf, None)
+        if html is not None:
+            from consumer.page.export import write_html
+
+            write_html(settings, filters, html)
+            typer.echo(f"written: {html}")
+            return
         from consumer.report import as_json, render
         from consumer.report import report as read
 
@@ -186,6 +202,44 @@ def _filters(site: str | None, first: datetime | None, last: datetime | None, *,
         return Filters(site, first and first.date(), last and last.date(), is_bot)
     except ValueError as error:
         raise typer.BadParameter(f"--from, --to: {error}") from None
+
+
+@app.command()
+def page(
+    host: Annotated[str | None, typer.Option(help="Listen here; beyond the loopback page.token must be set.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen at this port; 0 for any that is free.")] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Show the figures in a browser, with filters and down to single requests, until stopped. No JVM.
+
+    SIGTERM or Ctrl-C stops it.
+    """
+    with reporting_errors():
+        settings = begin("consumer", conf, None)
+        chosen = overridden(settings.page, host=host, port=port)
+        from consumer.page.serve import serve
+
+        serve(settings.model_copy(update={"page": chosen}))
+
+
+@app.command()
+def metrics(
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Replace this file, for node_exporter's textfile collector.")
+    ] = None,
+    conf: Conf = DEFAULT_CONF,
+) -> None:
+    """Print the pipeline's figures in Prometheus' format, as the page's /metrics does. No JVM."""
+    with reporting_errors():
+        settings = begin("consumer", conf, None)
+        from consumer.page.export import write_file
+        from consumer.page.exposition import exposition
+
+        text = exposition(settings).decode()
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            write_file(output, text)
 
 
 @app.command()

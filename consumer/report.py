@@ -101,17 +101,18 @@ def _notes(reader: TableReader, filters: Filters, lacking: dict[str, set[date]])
 
 def _recounted(settings: Settings, ledger: Ledger) -> Identity:
     """The identity; if it does not hold, once more when no merge is between its tables and the ledger."""
-    found = _counted(settings.lake, ledger)
+    found = counted_rows(settings.lake, ledger)
     if found.holds:
         return found
     try:
         with lock(settings.lake.locks, "merge", wait_seconds=settings.merge.lock_seconds):
-            return _counted(settings.lake, ledger)
+            return counted_rows(settings.lake, ledger)
     except OSError:
         return found  # a lake that we may only read
 
 
-def _counted(lake: Lake, ledger: Ledger) -> Identity:
+def counted_rows(lake: Lake, ledger: Ledger) -> Identity:
+    """The identity, by the ledger and the tables as they are now: while a merge runs, it may be between these."""
     rows = {}
     for name in ("merged", "quarantine", "delta"):
         with explained(lake.tables[name]):

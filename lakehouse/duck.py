@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Delta's names of types, as DuckDB has them.
 TYPES = {
     "date": "DATE", "string": "VARCHAR", "integer": "INTEGER", "long": "BIGINT", "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMPTZ", "binary": "BLOB",
+    "timestamp": "TIMESTAMPTZ", "binary": "BLOB", "double": "DOUBLE",
 }  # fmt: skip
 
 

@@ -197,6 +197,24 @@ class Batch(Group):
     recount_after_seconds: Annotated[float, Field(ge=0, le=315_360_000)] = 3600
 
 
+class Page(Group):
+    """The page in a browser. Beyond the loopback it is shown only to who knows ``token``.
+
+    ``published_host``: where a container's port is published, if not at ``host`` itself.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    published_host: str | None = None
+    # A variable that is set to nothing switches it off.
+    token: Annotated[
+        Annotated[str, Field(min_length=16, pattern="^[A-Za-z0-9._~-]+$")] | None,
+        BeforeValidator(lambda token: token or None),
+    ] = None
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "192MB"
+    query_seconds: Seconds = 10
+
+
 class Maintain(Group):
     """Thresholds of ``cleaner maintain``."""
 
@@ -337,6 +355,7 @@ class Settings(BaseSettings):
     merge: Merge = Merge()
     stream: Stream = Stream()
     batch: Batch = Batch()
+    page: Page = Page()
     maintain: Maintain = Maintain()
     spark: Spark = Spark()
     geoip: GeoIp = GeoIp()

@@ -61,6 +61,21 @@ stream=$started
 start schedule cleaner schedule
 schedule=$started
 
+# Its port may be taken: the demo goes on without it.
+start page consumer page
+page=$started
+address=
+for _ in $(seq 50); do
+  address=$(sed -n 's/.*the page is at \(.*\)/\1/p' "$log/demo/page.log" | head -n 1)
+  [ -z "$address" ] && jobs -pr | grep -qx "$page" || break
+  sleep 0.2
+done
+if [ -n "$address" ]; then
+  say "consumer page: look at the figures in a browser while they come: $address"
+else
+  say "consumer page could not start, see $log/demo/page.log; the demo goes on without it"
+fi
+
 if [ -n "${LOGS:-}" ]; then
   if [ -e "$LOGS" ]; then logs=("$LOGS"); else
     # shellcheck disable=SC2206 # several names, or a glob
@@ -95,4 +110,8 @@ run consumer status || true
 say "consumer report"
 run consumer report
 
-say "look again at any time: $python -m consumer report, $python -m consumer status (which soon calls the jobs late: they have ended); go on: make run"
+say "look again at any time: $python -m consumer page, report, or status (which soon calls the jobs late: they have ended); go on: make run"
+if [ -n "$address" ] && [ -t 0 ] && [ -t 1 ]; then
+  say "the page is still there: $address (Enter ends the demo)"
+  read -r _ || true
+fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run producer, consumer and cleaner side by side until Ctrl-C or SIGTERM, which each of them gets as SIGTERM.
-# Exits 0 after that; if one of them ends by itself, stops the others and exits with its code (1 if that was 0).
+# Run producer, consumer, cleaner and the page side by side until Ctrl-C or SIGTERM, which each of them gets as SIGTERM.
+# Exits 0 after that; if one of them but the page ends by itself, stops the others and exits with its code (1 if that was 0).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,7 @@ stop() {
 trap stop INT TERM HUP
 
 # setsid: otherwise Ctrl-C would also reach each program and all its children directly, in no order.
-for program in "consumer stream" "cleaner schedule" "producer simulate"; do
+for program in "consumer page" "consumer stream" "cleaner schedule" "producer simulate"; do
   [ -z "$is_stopping" ] || break
   # shellcheck disable=SC2086
   setsid "$python" -m $program </dev/null &
@@ -33,7 +33,11 @@ while [ "${#names[@]}" -gt 0 ]; do
     [ "$status" -ne 127 ] || break
     continue
   fi
-  if [ -z "$is_stopping" ]; then
+  # Without the page the pipeline does its work all the same: its port may be taken.
+  if [ -z "$is_stopping" ] && [ "${names[$ended]}" = "consumer page" ]; then
+    echo "run: python -m consumer page ended with code $status; the pipeline goes on without it" >&2
+    unset "names[$ended]"
+  elif [ -z "$is_stopping" ]; then
     echo "run: python -m ${names[$ended]} ended by itself with code $status; stopping the others" >&2
     code=$((status == 0 ? 1 : status))
     unset "names[$ended]"

@@ -65,7 +65,7 @@ if ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))'
 fi
 
 say "installing packages"
-.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[producer,spark,connect,sail,dev]'
+.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[producer,spark,page,connect,sail,dev]'
 
 has_java || install_java
 

@@ -50,11 +50,12 @@ INVENTED = {"path": "path", "referer": "referer"}
 OF_THE_VALUE = {"path": (), "referer": ("referer_host",)}
 
 
-def requests_view(files: Iterable[str], duration: str | None, *, has_country: bool) -> str:
+def requests_view(files: Iterable[str], duration: str | None, *, has_country: bool, condition: str = "true") -> str:
     """The view ``requests``: the rows of these files of ``delta/``.
 
     :param duration: the promoted column whose distribution is kept.
     :param has_country: ``delta/`` has a column ``country``.
+    :param condition: which rows, by the columns of ``delta/``.
     """
     columns = dict(REQUEST_COLUMNS)
     if duration is not None:
@@ -70,7 +71,7 @@ def requests_view(files: Iterable[str], duration: str | None, *, has_country: bo
             make_timestamp(epoch_us("timestamp") - epoch_us("timestamp") % 3600000000) AT TIME ZONE 'UTC' AS hour,
             {read}, coalesce(is_bot, false) AS is_bot, {"country" if has_country else "NULL::VARCHAR"} AS country,
             {f'"{duration}"' if duration else "NULL::DOUBLE"} AS duration
-        FROM (SELECT {empty_row(columns)} WHERE false UNION ALL BY NAME {rows})
+        FROM (SELECT {empty_row(columns)} WHERE false UNION ALL BY NAME {rows}) WHERE {condition}
     """
 
 
@@ -90,7 +91,7 @@ def counted(name: str, static_endings: Iterable[str]) -> str:
         )
         return f"SELECT {keys}, {SUMS}, {durations} FROM requests GROUP BY {keys}"
     if name == "path":
-        is_static = f"coalesce(regexp_matches(lower(path), {text(_ends_with(static_endings))}), false)"
+        is_static = f"coalesce(regexp_matches(lower(path), {text(ends_with(static_endings))}), false)"
         return f"""
             SELECT event_date, site, is_bot, status_class, path, {is_static} AS is_static, false AS is_other, {SUMS}
             FROM requests GROUP BY ALL
@@ -200,7 +201,7 @@ _SITE = """
 """
 
 
-def _ends_with(endings: Iterable[str]) -> str:
+def ends_with(endings: Iterable[str]) -> str:
     """A pattern for texts in lower case with one of ``endings``; without endings, for none."""
     alternatives = "|".join(re.escape(ending.lower()) for ending in endings)
     return f"(?:{alternatives})$" if alternatives else "[^\\s\\S]"

@@ -5,6 +5,13 @@ from datetime import date
 
 # In place of a site's name: requests without a site. No site is called so: the cleaner makes it null.
 NO_SITE = "-"
+# The same for any other column: a request without a referer, say.
+NO_VALUE = "-"
+# The columns, besides ``site`` and ``is_bot``, that a filter can name a value of.
+VALUE_COLUMNS = (
+    "path", "ip", "agent", "status", "status_class", "method", "referer", "referer_host", "browser", "os", "device", "bot",
+    "bot_class", "country",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -15,16 +22,20 @@ class Filters:
     :param first: from this day (UTC) on.
     :param last: up to this day, which is one of them.
     :param is_bot: those of bots, or those of humans; ``None`` for both.
+    :param values: those with these values, as pairs of one of ``VALUE_COLUMNS`` and a text; ``NO_VALUE`` for none.
     """
 
     site: str | None = None
     first: date | None = None
     last: date | None = None
     is_bot: bool | None = None
+    values: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.first and self.last and self.first > self.last:
             raise ValueError(f"the first day, {self.first}, is after the last, {self.last}")
+        if unknown := {column for column, _ in self.values} - set(VALUE_COLUMNS):
+            raise ValueError(f"no filter for {', '.join(sorted(unknown))}; allowed: {', '.join(VALUE_COLUMNS)}")
 
     @property
     def has_range(self) -> bool:
@@ -51,6 +62,11 @@ class Filters:
     def parameters(self) -> dict[str, str]:
         """What the conditions leave open: a name that somebody typed is never part of a query's text."""
         return {} if self.site in (None, NO_SITE) else {"site": str(self.site)}
+
+    @property
+    def value_columns(self) -> frozenset[str]:
+        """The columns that ``values`` are of."""
+        return frozenset(column for column, _ in self.values)
 
     @property
     def text(self) -> str:

@@ -48,27 +48,52 @@ RANKINGS: Mapping[str, RankingOf] = {
 PANEL_TABLES = ("hourly", "site", "path", "referer", "client", "country")
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which values of a ranking, by their order.
+
+    :param limit: so many at most, of those after the first ``offset``.
+    :param search: those alone that contain this, in any case.
+    :param by_bytes: those with the most bytes first, and not those with the most requests.
+    """
+
+    limit: int
+    offset: int = 0
+    search: str = ""
+    by_bytes: bool = False
+
+
 def ranking(reader: TableReader, name: str, filters: Filters, limit: int) -> Ranking | None:
     """The values with the most requests, at most ``limit`` of them; ``None`` where there is no table.
 
     :param name: one of ``RANKINGS``.
     """
-    wanted = RANKINGS[name]
+    return ranked(reader, RANKINGS[name], filters, Choice(limit))
+
+
+def ranked(reader: TableReader, wanted: RankingOf, filters: Filters, choice: Choice) -> Ranking | None:
+    """The values that are chosen; ``None`` where there is no table. Sums are of all values, whatever is searched."""
     if not reader.has("batch", wanted.table):
         return None
     keys = ", ".join(wanted.columns)
     is_other = "is_other" if wanted.has_others else "false"
     in_order = ", ".join(f"{column} NULLS LAST" for column in wanted.columns)
+    first = "bytes DESC, requests DESC" if choice.by_bytes else "requests DESC"
+    is_found = " OR ".join(f"contains(lower({column}::VARCHAR), lower($search))" for column in wanted.columns)
     query = f"""
         WITH found AS (
             SELECT {keys}, {is_other} AS is_unnamed, coalesce(sum(requests), 0) AS requests, coalesce(sum(bytes), 0) AS bytes
             FROM t WHERE {wanted.condition} AND {filters.condition} GROUP BY ALL
+        ), counted AS (
+            SELECT is_unnamed, {keys}, requests, bytes, sum(requests) OVER () AS every,
+                coalesce(sum(requests) FILTER (is_unnamed) OVER (), 0) AS unnamed
+            FROM found
         )
-        SELECT is_unnamed, {keys}, requests, bytes, sum(requests) OVER () AS every,
-            coalesce(sum(requests) FILTER (is_unnamed) OVER (), 0) AS unnamed
-        FROM found ORDER BY is_unnamed, requests DESC, {in_order} LIMIT {limit}
+        SELECT * FROM counted WHERE {is_found if choice.search else "true"}
+        ORDER BY is_unnamed, {first}, {in_order} LIMIT {choice.limit} OFFSET {choice.offset}
     """
-    rows = reader.rows("batch", wanted.table, query, filters.parameters)
+    parameters = filters.parameters | ({"search": choice.search} if choice.search else {})
+    rows = reader.rows("batch", wanted.table, query, parameters)
     values = [Value(row[1:-4], *row[-4:-2]) for row in rows if not row[0]]
     every, unnamed = rows[0][-2:] if rows else (0, 0)
     return Ranking(wanted.columns, values, every, unnamed)

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import duckdb
@@ -16,6 +16,9 @@ from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
 from lakehouse.readable import first_line
 from lakehouse.tables import is_table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 # What a query may take; beyond it goes to temporary files. A report may be made beside the stream, whose memory is bounded too.
 MEMORY = "256MB"
@@ -31,6 +34,10 @@ class Snapshot:
 
     files: Mapping[str, date | None]
     is_by_day: bool
+
+    def of(self, has_day: Callable[[date], bool]) -> "Snapshot":
+        """With the files of these days alone."""
+        return Snapshot({file: day for file, day in self.files.items() if day is None or has_day(day)}, self.is_by_day)
 
 
 class TableReader:
@@ -73,11 +80,9 @@ class TableReader:
         self, mode: str, name: str, query: str, parameters: Mapping[str, Any] | None = None
     ) -> Iterator[tuple[Any, ...]]:
         """As ``rows``, a few of them in memory at a time. Read them before the next query."""
-        found = self._snapshot(mode, name)
-        if found is None:
-            return
         with explained(self.lake.metrics(mode, name)):
-            self._show(mode, name, found)
+            if not self._show(mode, name):
+                return
             result = self.connection.execute(query, dict(parameters or {}))
             while rows := result.fetchmany(FETCHED_ROWS):
                 yield from rows
@@ -90,11 +95,20 @@ class TableReader:
                 self._snapshots[key] = _opened(path, self._has_day) if is_table(path) else None
         return self._snapshots[key]
 
-    def _show(self, mode: str, name: str, found: Snapshot) -> None:
-        """Let ``t`` be this table."""
+    def _show(self, mode: str, name: str) -> bool:
+        """Let ``t`` be this table, if there is one."""
         if self._shown != (mode, name):
-            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW t AS {self._table(name, found)}")
+            relation = self._relation(mode, name)
+            if relation is None:
+                return False
+            self.connection.execute(f"CREATE OR REPLACE TEMP VIEW t AS {relation}")
             self._shown = (mode, name)
+        return True
+
+    def _relation(self, mode: str, name: str) -> str | None:
+        """The table's rows of the range, as a query; ``None`` where there is no table."""
+        found = self._snapshot(mode, name)
+        return None if found is None else self._table(name, found)
 
     def _has_day(self, day: date) -> bool:
         return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
@@ -117,14 +131,18 @@ class TableReader:
 def _opened(path: Path, has_day: Callable[[date], bool]) -> Snapshot:
     from deltalake import DeltaTable
 
-    table = DeltaTable(str(path))
+    return snapshot(DeltaTable(str(path)), path).of(has_day)
+
+
+def snapshot(table: "DeltaTable", path: Path) -> Snapshot:
+    """The table as it was opened."""
     actions: Any = table.get_add_actions(flatten=True)
     files = [str(path / unquote(name)) for name in actions.column("path").to_pylist()]
     is_by_day = "event_date" in table.metadata().partition_columns
     if not is_by_day:
         return Snapshot(dict.fromkeys(files), is_by_day)
     days = actions.column("partition.event_date").to_pylist() if files else []
-    return Snapshot({file: day for file, day in zip(files, days, strict=True) if has_day(day)}, is_by_day)
+    return Snapshot(dict(zip(files, days, strict=True)), is_by_day)
 
 
 def _days_of_files(found: Snapshot) -> str:

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from lakehouse.lake import GRAINS, Lake
 from lakehouse.sink_log import archived_files
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("producer", "consumer", "cleaner")
+SERVICES = ("producer", "consumer", "cleaner", "page")
 POLL_SECONDS = 2.0
 # What compose sees of this environment: what finds the engine, and nothing that goes before the copy's .env.
 OUTSIDE = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
@@ -40,6 +42,8 @@ class Stack:
         self.lake = Lake(folder / "data_lake")
         self.log = folder / "log"
         copy_project(folder)
+        self.page_port = free_port()
+        environment = {"PAGE_PORT": str(self.page_port)} | dict(environment)
         (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in environment.items()))
         give_to_owner(folder)
 
@@ -51,6 +55,11 @@ class Stack:
         )  # fmt: skip
         assert ran.returncode == 0, f"docker compose {' '.join(words)}: {ran.stdout}{ran.stderr}"
         return ran.stdout
+
+    def asked(self, address: str) -> str:
+        """What the page answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}{address}", timeout=30) as response:
+            return str(response.read().decode())
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine knows of the service's container."""
@@ -64,8 +73,8 @@ class Stack:
         return {service: self.inspect(service)["State"]["Health"]["Status"] for service in SERVICES}
 
     def wait_until_healthy(self, timeout_seconds: float = 300) -> None:
-        """Wait until all three are healthy."""
-        self.wait_for("three healthy services", lambda: set(self.health().values()) == {"healthy"}, timeout_seconds)
+        """Wait until all are healthy."""
+        self.wait_for("healthy services", lambda: set(self.health().values()) == {"healthy"}, timeout_seconds)
 
     def wait_for(self, what: str, is_so: Callable[[], bool], timeout_seconds: float) -> None:
         """Wait until ``is_so``; fail with ``what`` and the end of the logs if it does not become so."""
@@ -126,6 +135,13 @@ def running(folder: Path, name: str, environment: Mapping[str, str]) -> Iterator
         yield stack
     finally:
         stack.compose("down", "--volumes", "--rmi", "local")
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def copy_project(folder: Path) -> None:

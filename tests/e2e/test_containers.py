@@ -1,5 +1,6 @@
 """``docker compose up`` on simulated logs: what the README promises, on a real engine. The tests go on from each other."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def test_three_services_become_healthy_and_every_layer_gets_rows(stack: Stack) -> None:
+def test_all_services_become_healthy_and_every_layer_gets_rows(stack: Stack) -> None:
     stack.wait_until_healthy()
     stack.wait_for(
         "rows in every table", lambda: not any(stack.table(name).is_empty() for name in load_settings().tables), 400
@@ -56,8 +57,19 @@ def test_a_container_can_do_no_more_than_it_must(stack: Stack, service: str) -> 
     assert sorted(found["CapAdd"]) == ["CHOWN", "SETGID", "SETUID"]
     assert found["SecurityOpt"] == ["no-new-privileges:true"]
     assert found["Memory"] > 0
-    assert not found["PortBindings"]
+    published = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.page_port)}]} if service == "page" else {}
+    assert (found["PortBindings"] or {}) == published
     assert found["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_the_page_can_only_read_and_shows_the_figures(stack: Stack) -> None:
+    mounts = {mount["Destination"]: mount["RW"] for mount in stack.inspect("page")["Mounts"]}
+    assert mounts == {"/app/data_lake": False, "/app/conf": False, "/tmp": True}
+    assert stack.inspect("page")["HostConfig"]["Memory"] <= 512 * 1024 * 1024
+    stack.wait_for("exact figures on the page", lambda: json.loads(stack.asked("/api/now"))["requests"] > 0, 300)
+    assert json.loads(stack.asked("/api/pages"))["is_exact"]
+    assert "<h1" in stack.asked("/")
+    assert json.loads(stack.asked("/api/pipeline"))["identity"]["unaccounted"] == 0
 
 
 def test_cron_runs_the_merge_each_minute_and_leaves_its_traces(stack: Stack) -> None:
@@ -122,7 +134,7 @@ def test_down_and_up_goes_on_without_losing_or_doubling_a_row(stack: Stack) -> N
     assert before.join(after, on=before.columns, how="anti", nulls_equal=True).is_empty()
 
 
-def test_stop_ends_all_three_cleanly(stack: Stack) -> None:
+def test_stop_ends_all_of_them_cleanly(stack: Stack) -> None:
     stack.compose("start", "producer")
     stack.wait_until_healthy()
     stack.compose("stop")

@@ -205,7 +205,9 @@ PARTS_OF_QUERIES = {
     "consumer/components/counter.py": {"name", "query", "', '.join(EXACT_TABLES[name].columns)"},
     "consumer/components/day_panels.py": {"names"},
     "consumer/components/response_times.py": {"condition", "limit"},
-    "consumer/components/table_reader.py": {"self._table(name, found)"},
+    "consumer/components/table_reader.py": {"relation"},
+    "consumer/page/pipeline.py": {"QUARANTINED_ROWS"},
+    "consumer/page/reader.py": {"column"},
     "lakehouse/ledger.py": {"columns", "condition", "last", "EVERY", "FOLDABLE", "IS_BALANCED"},
 }  # fmt: skip
 QUERYING = frozenset(

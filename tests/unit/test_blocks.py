@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
-from producer.blocks import Block, BlockReader, CompressedFile, CompressedFile, PlainFile, Stream, open_file
+from producer.blocks import Block, BlockReader, CompressedFile, PlainFile, Stream, open_file
 
 
 def blocks_of(data: bytes, *, block_bytes: int, max_line_bytes: int, chunk_bytes: int = 1 << 20) -> list[Block]:

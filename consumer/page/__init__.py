@@ -1,0 +1,1 @@
+"""The page: figures in a browser, filtered, down to the requests behind them. No JVM."""

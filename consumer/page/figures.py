@@ -1,0 +1,161 @@
+"""Headline figures, figures over time, hours by weekday, sites, and response times. I/O by way of the reader."""
+
+from collections.abc import Iterator
+from dataclasses import astuple, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from consumer.components.day_panels import days
+from consumer.components.figures import Figures, total
+from consumer.components.panels import MICROSECONDS, sites
+from consumer.components.response_times import RANKS, response_times
+from consumer.page.lists import BYTES, REQUESTS, chosen, key, page_of
+from consumer.page.panel import Column, Panel, Rows
+from consumer.page.question import MAX_ROWS, Granularity, Question, QuestionError
+from consumer.page.reader import LakeReader
+
+VISITORS = Column("visitors", "Visitors")
+ERRORS = (Column("client_errors", "4xx"), Column("server_errors", "5xx"))
+BOTS = Column("bot_requests", "Requests of bots")
+FIGURES = (REQUESTS, VISITORS, BYTES, *ERRORS, BOTS)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SKETCH_ERROR = "estimates from sketches: the rank of a quantile is off by at most 1.33 % in 99 of 100 cases"
+_SUMS = """
+    sum(requests), coalesce(sum(bytes), 0), coalesce(sum(requests) FILTER (status BETWEEN 400 AND 499), 0),
+    coalesce(sum(requests) FILTER (status BETWEEN 500 AND 599), 0)
+"""
+
+
+def now(reader: LakeReader, question: Question) -> Rows:
+    """The sums of the range. Visitors are those of each day, added up."""
+    found = total(days(reader, "batch", question.filters).values())
+    figures = found or Figures(0, 0, None, 0, 0, 0, 0)
+    return Rows([_shown(figures)], figures.requests)
+
+
+def _shown(figures: Figures) -> tuple[int, ...]:
+    requests, visitors, _, *others = astuple(figures)
+    return (requests, visitors, *others)
+
+
+def granularity(question: Question, days_with_requests: list[date]) -> Granularity:
+    """What a point in time is, where nobody has said it: such that there are some dozens of them."""
+    if question.by is not None:
+        return question.by
+    first = question.filters.first or (days_with_requests[0] if days_with_requests else date.min)
+    last = question.filters.last or (days_with_requests[-1] if days_with_requests else date.min)
+    length = (last - first).days + 1
+    return "hour" if length <= 2 else "day" if length <= 100 else "week" if length <= 800 else "month"
+
+
+def over_time(reader: LakeReader, question: Question) -> Rows:
+    """Figures of each hour, day, week or month between the first and the last with requests."""
+    by = granularity(question, reader.version.days)
+    if by == "hour":
+        return _hours(reader, question)
+    by_point: dict[date, list[Figures]] = {}
+    for day, figures in days(reader, "batch", question.filters).items():
+        by_point.setdefault(_start(day, by), []).append(figures)
+    sums = {point: total(figures) for point, figures in by_point.items()}
+    nothing = Figures(0, 0, None, 0, 0, 0, 0)
+    rows: list[tuple[Any, ...]] = [
+        (point.isoformat(), *_shown(sums.get(point) or nothing)[:-1]) for point in _points(sums, by)
+    ]
+    return Rows(rows, sum(int(row[1]) for row in rows))
+
+
+def _hours(reader: LakeReader, question: Question) -> Rows:
+    query = f"""
+        SELECT epoch_us(hour) // {MICROSECONDS} AS which, {_SUMS} FROM t WHERE {question.filters.condition}
+        GROUP BY which ORDER BY which LIMIT {MAX_ROWS}
+    """
+    found = {
+        int(which): figures for which, *figures in reader.rows("batch", "hourly", query, question.filters.parameters)
+    }
+    rows: list[tuple[Any, ...]] = []
+    for which in range(min(found), max(found) + 1) if found else ():
+        requests, size, *errors = map(int, found.get(which, (0, 0, 0, 0)))
+        time = datetime.fromtimestamp(which * 3600, UTC)
+        rows.append((f"{time:%Y-%m-%dT%H:00Z}", requests, None, size, *errors))
+    return Rows(rows[-MAX_ROWS:], sum(row[1] for row in rows), ["visitors are counted by the day, not by the hour"])
+
+
+def _start(day: date, by: Granularity) -> date:
+    return day - timedelta(days=day.weekday()) if by == "week" else day.replace(day=1) if by == "month" else day
+
+
+def _points(found: dict[date, Figures | None], by: Granularity) -> Iterator[date]:
+    """Every point from the first to the last; beyond ``MAX_ROWS`` those alone that have requests."""
+    if not found:
+        return
+    point, last = min(found), max(found)
+    if (last - point).days > MAX_ROWS:
+        yield from sorted(found)
+        return
+    while point <= last:
+        yield point
+        point = _start(point + timedelta(days={"day": 1, "week": 7, "month": 31}[by]), by)
+
+
+def weekdays(reader: LakeReader, question: Question) -> Rows:
+    """Requests by weekday and hour of the day."""
+    query = f"""
+        SELECT isodow(moment) - 1 AS weekday, hour(moment) AS which, sum(requests)
+        FROM (SELECT make_timestamp(epoch_us(hour)) AS moment, requests FROM t WHERE {question.filters.condition})
+        GROUP BY weekday, which ORDER BY weekday, which
+    """
+    found = reader.rows("batch", "hourly", query, question.filters.parameters)
+    rows = [(WEEKDAYS[weekday], int(hour), int(requests)) for weekday, hour, requests in found]
+    return Rows(rows, sum(row[2] for row in rows))
+
+
+def by_site(reader: LakeReader, question: Question) -> Rows:
+    """Sites with their figures; null: requests without one."""
+    choice = chosen(question)
+    if choice.search or choice.by_bytes:
+        raise QuestionError("sites: sorted by requests, and not searched")
+    found = sites(reader, question.filters, choice.limit + choice.offset)[choice.offset :]
+    rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
+    return page_of(
+        [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=0
+    )
+
+
+def times(reader: LakeReader, question: Question) -> Rows:
+    """Response times in the log's own unit: of all sites, and of the busiest ones."""
+    if reader.version.counted_as is None or reader.version.counted_as.duration is None:
+        return Rows(notes=["no duration is promoted: see promoted and batch.duration in the settings"])
+    limit = 20 if question.limit is None else question.limit
+    if not reader.is_stored("hourly"):
+        return _exact_times(reader, question, limit)
+    found = response_times(reader, question.filters, limit)
+    rows = [(ALL if t.is_all_sites else t.site, t.requests, t.p50, t.p95, t.p99) for t in found]
+    return Rows(rows, found[0].requests if found else 0, estimate=SKETCH_ERROR)
+
+
+ALL = "all sites"
+
+
+def _exact_times(reader: LakeReader, question: Question, limit: int) -> Rows:
+    """Of the durations themselves, where the sketches of hours do not tell these requests apart."""
+    query = f"""
+        WITH timed AS (SELECT site, duration FROM t WHERE isfinite(duration) AND {question.filters.condition})
+        SELECT GROUPING(site) = 1 AS is_all, site, count(*) AS timed, quantile_disc(duration, {RANKS})
+        FROM timed GROUP BY GROUPING SETS ((), (site)) HAVING timed > 0 ORDER BY is_all DESC, timed DESC, site LIMIT {limit + 1}
+    """
+    found = reader.rows("batch", "requests", query, question.filters.parameters)
+    rows = [(ALL if is_all else site, timed, *quantiles) for is_all, site, timed, quantiles in found]
+    return Rows(rows, int(rows[0][1]) if rows else 0)
+
+
+def panels() -> list[Panel]:
+    """These panels."""
+    site = replace(key("site"), parameter="site")
+    quantiles = tuple(Column(name, name, "number") for name in ("p50", "p95", "p99"))
+    return [
+        Panel("now", "Now", FIGURES, now),
+        Panel("over_time", "Over time", (Column("time", "Time", "day"), *FIGURES[:-1]), over_time),
+        Panel("sites", "Sites", (site, REQUESTS, VISITORS, BYTES, *ERRORS), by_site),
+        Panel("weekdays", "Hours by weekday", (Column("weekday", "Weekday", "text"), Column("hour", "Hour"), REQUESTS), weekdays),
+        Panel("response_times", "Response times", (Column("site", "Site", "text"), REQUESTS, *quantiles), times, "In the unit of the log."),
+    ]  # fmt: skip

@@ -1,0 +1,114 @@
+"""The requests themselves, newest first: the rows behind any number. I/O by way of the reader."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from consumer.components.table_reader import explained
+from consumer.page.lists import key
+from consumer.page.panel import Column, Kind, Panel, Rows
+from consumer.page.question import Question, QuestionError
+from consumer.page.reader import LakeReader
+from lakehouse.duck import TYPES, empty_row, files_table
+
+MOST_ROWS = 10_000  # of one answer: they have many columns
+# In this order; what else delta/ has, promoted columns for instance, comes after them.
+FIRST = (
+    "timestamp",
+    "site",
+    "method",
+    "path",
+    "query",
+    "status",
+    "bytes",
+    "ip",
+    "agent",
+    "referer",
+    "is_bot",
+    "bot",
+    "user",
+)
+CLICKED = {
+    "site",
+    "method",
+    "path",
+    "status",
+    "ip",
+    "agent",
+    "referer",
+    "bot",
+    "browser",
+    "os",
+    "device",
+    "bot_class",
+    "country",
+}
+
+
+def columns(types: Mapping[str, str]) -> list[Column]:
+    """The columns of a request, for those that ``delta/`` has, with Delta's types."""
+    found = [*(name for name in FIRST if name in types), *sorted(set(types) - set(FIRST))]
+    return [
+        replace(key(name), name=name)
+        if name in CLICKED
+        else Column(name, name.replace("_", " ").capitalize(), _kind(name, types[name]))
+        for name in found
+    ]
+
+
+def _kind(name: str, kind: str) -> Kind:
+    if name == "bytes":
+        return "bytes"
+    kinds: dict[str, Kind] = {"timestamp": "time", "double": "number"}
+    return kinds.get(kind, "text")
+
+
+def requests(reader: LakeReader, question: Question) -> Rows:
+    """The newest requests. Days are read from the newest back, until there are enough rows."""
+    if question.search or question.sort:
+        raise QuestionError(
+            "requests are neither searched nor sorted: filter them by path, ip, agent, status, referer ..."
+        )
+    limit = MOST_ROWS if question.limit is None else min(question.limit, MOST_ROWS)
+    wanted, rows = question.offset + limit + 1, []
+    for days in _growing(sorted(reader.request_files(), reverse=True)):
+        rows = _newest(reader, question, days, wanted)
+        if len(rows) >= wanted:
+            break
+    return Rows(
+        rows[question.offset : question.offset + limit],
+        has_more=len(rows) == wanted,
+        columns=columns(reader.version.columns),
+    )
+
+
+def _growing(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    """The first day, the first eight, the first 64 and so on."""
+    number = 1
+    while number < 8 * len(days):
+        yield days[:number]
+        number *= 8
+
+
+def _newest(reader: LakeReader, question: Question, days: Sequence[date], limit: int) -> list[tuple[Any, ...]]:
+    types = {name: TYPES.get(kind, "VARCHAR") for name, kind in reader.version.columns.items()}
+    files = files_table(file for day in days for file in reader.request_files()[day])
+    query = f"""
+        SELECT {", ".join(_read(column) for column in columns(reader.version.columns))}
+        FROM (SELECT {empty_row(types)} WHERE false UNION ALL BY NAME SELECT * FROM {files})
+        WHERE {reader.condition()} AND {question.filters.condition.replace("is_bot", "coalesce(is_bot, false)")}
+        ORDER BY "timestamp" DESC, event_id DESC LIMIT {limit}
+    """
+    with explained(reader.lake.delta):
+        return reader.connection.execute(query, question.filters.parameters).fetchall()
+
+
+def _read(column: Column) -> str:
+    """A time as microseconds, for Python needs a library of time zones for DuckDB's own."""
+    if column.name == "event_date":
+        return 'make_timestamp(epoch_us("timestamp"))::DATE::VARCHAR'
+    return f'epoch_us("{column.name}")' if column.kind == "time" else f'"{column.name}"'
+
+
+PANEL = Panel("requests", "Requests", (), requests)

@@ -1,0 +1,88 @@
+// What is better with JavaScript, and works without: a chart to zoom into, and figures that renew themselves.
+"use strict";
+
+const LIVE_SECONDS = 10;
+const HEIGHT = 200; // of the chart, in pixels
+
+function styled(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function chartOptions(plot, data) {
+  const grid = { stroke: styled("--line"), width: 1 };
+  const axis = { stroke: styled("--soft"), grid, ticks: grid, font: "12px system-ui, sans-serif" };
+  const step = data[0].length > 1 ? Math.min(...data[0].slice(1).map((x, n) => x - data[0][n])) : 86400;
+  const days = step >= 86400;
+  const name = (seconds) => new Date(seconds * 1000).toISOString().slice(0, days ? 10 : 16).replace("T", " ");
+  const count = (_, n) => n === null || n === undefined ? "" : n.toLocaleString("en");
+  const series = [
+    { label: "", value: (_, x) => x === null ? "" : name(x) },
+    { label: "Requests", value: count, stroke: styled("--requests"), fill: styled("--requests"), width: 1, paths: uPlot.paths.bars({ size: [0.8, 60] }), points: { show: false } },
+    { label: "Visitors", value: count, stroke: styled("--visitors"), width: 2, show: data[2].some((n) => n !== null), points: { show: data[0].length < 40 } },
+    { label: "4xx", value: count, stroke: styled("--soft"), width: 1, show: false },
+    { label: "5xx", value: count, stroke: styled("--bad"), width: 1, show: false },
+  ];
+  return {
+    width: plot.clientWidth, height: HEIGHT, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), series,
+    axes: [{ ...axis, size: 32, ...(days && { incrs: [1, 2, 7, 14, 28, 91, 364].map((n) => n * 86400) }), space: 90, values: (_, splits) => splits.map(days ? name : (x) => name(x).slice(5)) }, { ...axis, size: 64, values: (_, splits) => splits.map((n) => n.toLocaleString("en")) }],
+    scales: { x: { range: (_, low, high) => [low - step / 2, high + step / 2] }, y: { range: (_, low, high) => [0, 1.05 * high || 1] } },
+    cursor: { drag: { x: true, y: false } },
+    legend: { live: true },
+    hooks: { setSelect: [zoomed] },
+  };
+}
+
+// The days that were drawn over become the range.
+function zoomed(chart) {
+  if (chart.select.width < 8) return;
+  const day = (at) => new Date(chart.posToVal(at, "x") * 1000).toISOString().slice(0, 10);
+  const address = new URL(location.href);
+  address.searchParams.delete("range");
+  address.searchParams.delete("by");
+  address.searchParams.set("from", day(chart.select.left));
+  address.searchParams.set("to", day(chart.select.left + chart.select.width));
+  location.assign(address);
+}
+
+async function drawChart() {
+  const plot = document.getElementById("plot");
+  const source = document.getElementById("series");
+  if (!plot || !source || typeof uPlot === "undefined") return;
+  const response = await fetch(source.href);
+  if (!response.ok) return;
+  const answer = await response.json();
+  if (answer.rows.length < 2) return;
+  const column = (name) => answer.rows.map((row) => row[name]);
+  const data = [column("time").map((time) => Date.parse(time) / 1000), ...["requests", "visitors", "client_errors", "server_errors"].map(column)];
+  const drawing = plot.querySelector("svg");
+  const holder = document.createElement("div");
+  holder.setAttribute("aria-hidden", "true");
+  plot.append(holder);
+  drawing.classList.add("off");
+  const chart = new uPlot(chartOptions(plot, data), data, holder);
+  document.querySelector(".hint").textContent = "; draw over days to zoom in";
+  new ResizeObserver(() => chart.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(plot);
+  addEventListener("beforeprint", () => { drawing.classList.remove("off"); holder.hidden = true; });
+  addEventListener("afterprint", () => { drawing.classList.add("off"); holder.hidden = false; });
+}
+
+async function renew() {
+  if (document.hidden) return;
+  const response = await fetch("/api/live");
+  if (!response.ok) return;
+  const answer = await response.json();
+  const tile = document.getElementById("live");
+  if (tile && answer.live) {
+    for (const place of tile.querySelectorAll("[data-live]")) {
+      const value = answer.live[place.dataset.live];
+      place.textContent = place.dataset.live === "as_of" ? value.slice(11, 19) : place.dataset.live === "version" ? value : value.toLocaleString("en");
+    }
+  }
+  const tiles = document.querySelector("[data-version]");
+  const isNew = tiles && tiles.dataset.version !== JSON.stringify(answer.version);
+  // Not under somebody's hands: who has scrolled down or typed is left alone.
+  if (isNew && scrollY < 40 && !["INPUT", "SELECT"].includes(document.activeElement.tagName)) location.reload();
+}
+
+drawChart().catch(() => {});
+if (document.querySelector("[data-version]")) setInterval(() => renew().catch(() => {}), LIVE_SECONDS * 1000);

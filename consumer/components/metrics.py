@@ -125,6 +125,7 @@ def prepare(lake: Lake) -> str:
         application_id = id_file.read_text(encoding="utf-8", errors="replace").strip()
         reason = _mismatch(lake, application_id)
         if reason is None:
+            _forget_unbegun(Checkpoint(checkpoint))
             create_metrics_tables(lake, application_id)
             return application_id
     else:
@@ -150,6 +151,13 @@ def has_lost_its_state(error: str) -> bool:
 def give_up_checkpoint(lake: Lake) -> None:
     """Let the next start make the checkpoint and the tables anew."""
     (lake.checkpoint(QUERY) / APPLICATION_FILE).unlink(missing_ok=True)
+
+
+def _forget_unbegun(checkpoint: Checkpoint) -> None:
+    """Remove what a query that was killed as it began its first batch left: Spark refuses a first batch where something is."""
+    if not checkpoint.begun():
+        for folder in (checkpoint.path / name for name in ("offsets", "commits", "state")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _mismatch(lake: Lake, application_id: str) -> str | None:

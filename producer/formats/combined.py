@@ -32,10 +32,13 @@ USUAL_REQUEST = (
     rf"(?P<method>{TOKEN}) "
     rf'(?P<path>[^{BLANKS}"\\?]*)(?:\?(?P<query>[^{BLANKS}"\\]*))? (?P<protocol>HTTP/[0-9.]+)'
 )
+# Fields that are not known. A quote that nothing closes, or that is not escaped, may have swallowed anything: such a line is not read.
+_OTHER = rf'[^" ]*(?:"{IN_QUOTES}")?[^" ]*'
+_OTHERS = rf"{_OTHER}(?: {_OTHER})*"
 _ANY = (
     rf'(?s)^[\x00 ]*(?P<front>[^\x00 ].*?) +\[(?P<time>[0-9]{{1,2}}/[^\]\["]{{1,40}})\] +"(?P<request>{IN_QUOTES})" +'
     rf"(?P<status>[0-9]{{3}}|-) +(?P<bytes>[0-9]+|-1?)"
-    rf'(?:(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)|(?: (?P<tail>.*)))?$'
+    rf'(?:(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)|(?: (?P<tail>{_OTHERS})))?$'
 )
 
 

@@ -219,6 +219,17 @@ def test_tables_that_belong_to_another_checkpoint_are_not_added_to(lake: Lake) -
     assert metrics.prepare(lake) == third
 
 
+def test_a_first_batch_that_was_killed_as_it_was_noted_is_begun_again(run: Callable[[], None], lake: Lake) -> None:
+    metrics.prepare(lake)
+    for folder in ("offsets", "state/0/0"):
+        left = lake.checkpoint("metrics") / folder / ".0.5b1c4d1e.tmp"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"v1")
+    land_parquet(lake.landing / "a.parquet", [landed("e1")])
+    run()
+    assert figures(lake, "daily") == [(DAY, 1, 1, 1, 100, 0, 0, 1, T0, T0)]
+
+
 # What the ledger is told of it ---------------------------------------------------------------------------------------
 
 

@@ -76,8 +76,6 @@ LINES = {
     "bytes are -1": (GET.replace(" 100", " -1"), row(bytes=None)),
     "fields after the bytes": (GET + " 12 thread-1", row(rescued='{"rest":"12 thread-1"}')),
     "referer alone": (f'{GET} "-"', row(rescued=r'{"rest":"\"-\""}')),
-    "agent not closed": (f'{GET} "-" "curl', row(rescued=r'{"rest":"\"-\" \"curl"}')),
-    "quote inside": (f'{GET} "-" "a"b"', row(rescued=r'{"rest":"\"-\" \"a\"b\""}')),
     "IPv6": (GET.replace("192.0.2.1", "2001:db8::1"), row(ip="2001:db8::1")),
     "host name": (GET.replace("192.0.2.1", "a-b.example.org"), row(ip="a-b.example.org")),
     "host is a dash": (GET.replace("192.0.2.1", "-"), row(ip="-")),
@@ -117,6 +115,9 @@ LINES = {
     "last year": (GET.replace("17/May/2015", "31/Dec/9999"), row(timestamp=T0.replace(9999, 12, 31))),
 }  # fmt: skip
 REJECTED_LINES = {
+    "agent not closed": f'{GET} "-" "curl',
+    "closing quote escaped": f'{GET} "-" "curl\\"',
+    "quote inside": f'{GET} "-" "a"b"',
     "blank": "",
     "blanks": "   ",
     "text": "not a log line",

@@ -109,8 +109,8 @@ class Site:
         """All rows of a list, searched, sorted and page by page."""
         name = _panel(request)
         question = _question(request.query_params.multi_items())
-        if name == "requests":
-            raise HTTPException(404, "requests have a page of their own: /requests")
+        if name in ("requests", "pipeline"):
+            raise HTTPException(404, f"there is a page of its own for this: /{name}")
         return self._list(name, question)
 
     def requests(self, request: Request) -> Response:
@@ -235,6 +235,10 @@ class Site:
     async def not_there(self, request: Request, error: Exception) -> Response:
         """404 and the like."""
         found = error if isinstance(error, HTTPException) else HTTPException(500)
+        if found.status_code == 405:
+            answer = self._problem(request, 405, "The page is only read", "allowed: GET, HEAD")
+            answer.headers["allow"] = "GET, HEAD"
+            return answer
         return self._problem(request, found.status_code, "There is no such page", found.detail)
 
     def _problem(self, request: Request, status: int, title: str, text: str) -> Response:

@@ -117,7 +117,7 @@ def by_site(reader: LakeReader, question: Question) -> Rows:
     found = sites(reader, question.filters, choice.limit + choice.offset)[choice.offset :]
     rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
     return page_of(
-        [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=0
+        [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None
     )
 
 

@@ -94,7 +94,8 @@ class Guard:
         sent = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         if _is_same([bearer], self.token) or _is_same([sent], self.cookie):
             return None
-        return PlainTextResponse("a token is needed: open the link that has it (?token=...)\n", 401)
+        ways = "open the link that has it (?token=...), or send the header Authorization: Bearer ..."
+        return PlainTextResponse(f"a token is needed: {ways}\n", 401, {"www-authenticate": "Bearer"})
 
 
 def _with_cookie(path: str, pairs: list[tuple[str, str]], cookie: str) -> Response:

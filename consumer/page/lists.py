@@ -90,9 +90,11 @@ def chosen(question: Question) -> Choice:
     return Choice(limit + 1, question.offset, question.search, by_bytes=question.sort == "-bytes")
 
 
-def page_of(rows: list[Any], question: Question, *, requests: int, notes: list[str] | None = None) -> Rows:
+def page_of(rows: list[Any], question: Question, *, requests: int | None, notes: list[str] | None = None) -> Rows:
     """As many of the rows as were asked for."""
     limit = MAX_ROWS if question.limit is None else question.limit
+    if not rows and (question.offset or question.search):
+        requests = None  # they stand in the rows
     return Rows(rows[:limit], requests, notes or [], has_more=len(rows) > limit)
 
 

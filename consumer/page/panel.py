@@ -33,14 +33,14 @@ class Rows:
     """What a panel shows.
 
     :param rows: in the panel's columns.
-    :param requests: those that shares are of.
+    :param requests: those that shares are of; ``None`` where nobody has counted them.
     :param estimate: how far figures may be off; empty where they are exact.
     :param has_more: there are further rows.
     :param columns: instead of the panel's.
     """
 
     rows: Sequence[Sequence[Any]] = ()
-    requests: int = 0
+    requests: int | None = 0
     notes: Sequence[str] = ()
     estimate: str = ""
     has_more: bool = False

@@ -58,6 +58,8 @@ class Pipeline:
         """All of it in plain values."""
         return {
             "panel": "pipeline",
+            "columns": ["what", "rows"],
+            "rows": [{"what": what, "rows": rows} for what, rows in self.rows()],
             "identity": dict(self.rows()) | {"holds": self.identity.holds, "problems": list(self.identity.problems)},
             "reasons": dict(self.reasons),
             "status": as_json(self.seen),

@@ -74,13 +74,17 @@ class Question:
         return replace(self, search="", sort="", limit=None, offset=0)
 
     def previous(self) -> "Question | None":
-        """The same about the days that these are compared with; ``None`` where nothing is compared, or the range has no ends."""
+        """The same about the days that these are compared with; ``None`` where nothing is compared, or there are none."""
         first, last = self.filters.first, self.filters.last
         if self.compare == "none" or first is None or last is None:
             return None
         days = (last - first).days + 1
         shift = timedelta(days=days if self.compare == "previous" else -(-days // 7) * 7)
-        return replace(self, filters=replace(self.filters, first=first - shift, last=last - shift), compare="none")
+        try:
+            first, last = first - shift, last - shift
+        except OverflowError:  # before the first day that a date can be
+            return None
+        return replace(self, filters=replace(self.filters, first=first, last=last), compare="none")
 
 
 def asked(pairs: Sequence[tuple[str, str]], today: date) -> Question:

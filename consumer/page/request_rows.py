@@ -71,13 +71,14 @@ def requests(reader: LakeReader, question: Question) -> Rows:
             "requests are neither searched nor sorted: filter them by path, ip, agent, status, referer ..."
         )
     limit = MOST_ROWS if question.limit is None else min(question.limit, MOST_ROWS)
-    wanted, rows = question.offset + limit + 1, []
+    wanted, rows = limit + 1, []
     for days in _growing(sorted(reader.request_files(), reverse=True)):
-        rows = _newest(reader, question, days, wanted)
+        rows = _newest(reader, question, days, wanted)  # those before them stay in DuckDB
         if len(rows) >= wanted:
             break
     return Rows(
-        rows[question.offset : question.offset + limit],
+        rows[:limit],
+        None,
         has_more=len(rows) == wanted,
         columns=columns(reader.version.columns),
     )
@@ -98,7 +99,7 @@ def _newest(reader: LakeReader, question: Question, days: Sequence[date], limit:
         SELECT {", ".join(_read(column) for column in columns(reader.version.columns))}
         FROM (SELECT {empty_row(types)} WHERE false UNION ALL BY NAME SELECT * FROM {files})
         WHERE {reader.condition()} AND {question.filters.condition.replace("is_bot", "coalesce(is_bot, false)")}
-        ORDER BY "timestamp" DESC, event_id DESC LIMIT {limit}
+        ORDER BY "timestamp" DESC, event_id DESC LIMIT {limit} OFFSET {question.offset}
     """
     with explained(reader.lake.delta):
         return reader.connection.execute(query, question.filters.parameters).fetchall()
@@ -111,4 +112,5 @@ def _read(column: Column) -> str:
     return f'epoch_us("{column.name}")' if column.kind == "time" else f'"{column.name}"'
 
 
-PANEL = Panel("requests", "Requests", (), requests)
+# The columns as long as there is no delta/ that says which it has.
+PANEL = Panel("requests", "Requests", columns(dict.fromkeys(FIRST, "string") | {"timestamp": "timestamp"}), requests)

@@ -58,7 +58,7 @@ def suspicious(reader: LakeReader, question: Question) -> Rows:
     parameters |= {"search": choice.search} if choice.search else {}
     found = reader.rows("batch", "requests", query, parameters)
     rows = [(ip, RULES[rule], _evidence(rule, n, requests), requests, *seen) for ip, rule, n, requests, *seen in found]
-    return page_of(rows, question, requests=0)
+    return page_of(rows, question, requests=None)
 
 
 def _evidence(rule: str, number: int, requests: int) -> str:

@@ -104,7 +104,8 @@ def test_the_command_refuses_too_and_says_what_to_do(tmp_path: Path) -> None:
 def test_a_link_with_the_token_lets_a_browser_in_and_nothing_else_does(settings: Settings) -> None:
     with page_of(settings, token=TOKEN) as page:
         for address in ("/", "/api/pages", "/export/pages.csv", "/metrics", "/static/page.css", "/?token=wrong"):
-            assert page.get(address).status_code == 401, address
+            refused = page.get(address)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer"), address
         assert page.get("/", headers={"cookie": f"page_token={TOKEN}"}).status_code == 401
         assert page.get("/healthz").text == "ok\n"
         assert page.get("/api/now", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
@@ -235,8 +236,59 @@ def test_a_panel_that_is_not_there_is_not_found(settings: Settings) -> None:
     with page_of(settings) as page:
         assert page.get("/api/nothing").status_code == 404
         assert page.get("/export/nothing.csv").status_code == 404
-        assert page.get("/panels/requests").status_code == 404
+        for name in ("requests", "pipeline"):
+            answer = page.get(f"/panels/{name}")
+            assert answer.status_code == 404
+            assert f"there is a page of its own for this: /{name}" in answer.text
         assert "There is no such page" in page.get("/nothing").text
+
+
+@pytest.mark.parametrize("address", ["/", "/api/now", "/metrics", "/static/page.css"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_it_is_only_read_and_says_so(settings: Settings, address: str, method: str) -> None:
+    with page_of(settings) as page:
+        answer = page.request(method, address)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert "allowed: GET, HEAD" in answer.text
+
+
+@pytest.mark.parametrize(
+    "asked", ["from=0001-01-01&to=0001-01-02&compare=previous", "from=0001-01-03&to=9999-12-31&compare=weekdays"]
+)
+def test_days_before_all_dates_are_not_compared_with(settings: Settings, asked: str) -> None:
+    counted(settings, request())
+    with page_of(settings) as page:
+        assert page.get(f"/?{asked}").status_code == 200
+
+
+def test_json_does_not_say_0_of_requests_that_nobody_counted(settings: Settings) -> None:
+    counted(settings, *(request(path=f"/{n}") for n in range(3)))
+    with page_of(settings) as page:
+
+        def of(address: str) -> Any:
+            return page.get(f"/api/{address}").json()["requests"]
+
+        assert [of(name) for name in ("pages", "ips", "requests", "sites", "suspicious")] == [3, 3, None, None, None]
+        assert [of(asked) for asked in ("pages?offset=9", "ips?search=x", "pages?from=2030-01-01")] == [None, None, 0]
+
+
+def test_a_program_finds_rows_of_the_pipeline_where_other_panels_have_them(settings: Settings) -> None:
+    counted(settings, request())
+    with page_of(settings) as page:
+        found = page.get("/api/pipeline").json()
+        exported = list(csv.DictReader(io.StringIO(page.get("/export/pipeline.csv").text)))
+    assert found["columns"] == ["what", "rows"]
+    assert {"what": "rows_of_delta", "rows": 1} in found["rows"]
+    assert [{name: str(value) for name, value in row.items()} for row in found["rows"]] == exported
+
+
+def test_every_panel_of_an_empty_lake_has_its_columns(settings: Settings) -> None:
+    with page_of(settings) as page:
+        for name in PANELS:
+            names = page.get(f"/api/{name}").json()["columns"]
+            assert names
+            header = next(csv.reader(io.StringIO(page.get(f"/export/{name}.csv").text)))
+            assert header == names
 
 
 def test_csv_and_json_have_the_same_rows(settings: Settings) -> None:

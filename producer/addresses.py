@@ -13,8 +13,8 @@ import polars as pl
 from producer.formats.columns import joined_objects, rescued_json
 
 IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
-# An escape of JSON before it, such as \t, is no part of an address.
-IPV4_ANYWHERE = r"(\\[bfnrt]|\\u[0-9A-Fa-f]{4}|\b)([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}\b"
+# Whatever stands around it: letters, an underscore or an escape such as \t or %20 do not hide an address.
+IPV4_ANYWHERE = r"([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}([^0-9]|$)"
 # JSON's escapes such as \u001f are no part of an address.
 MAYBE_IPV6 = re.compile(r"(\\u[0-9A-Fa-f]{4})?([0-9A-Fa-f:.]{2,}(?:%\w+)?)", re.ASCII)
 IPV6_PREFIX, IPV6_CHARACTERS = 48, 64
@@ -27,6 +27,7 @@ ADDRESS_LIST = rf'"?(?:(?:unknown|-),[ +]?)*{ADDRESS}(?:,[ +]?(?:{ADDRESS}|unkno
 
 # What may need more than to be landed as it stands: a port, a list, brackets, a mapped address.
 _IS_PLAIN = r"^(?:[0-9.]+|[0-9A-Fa-f:]+|[^:,\[\]\"\x00-\x20]+)$"
+_IS_MAPPED = r"(?i)^[0:]*:ffff:[0-9a-f:]+$"
 _MAY_BE_ODD = r'[:,\[\]"\x00-\x20]'
 _WITH_PORT = re.compile(rf"({IPV4}):\d+|\[([0-9A-Fa-f:.%\w]+)\](?::\d+)?", re.ASCII)
 
@@ -47,6 +48,7 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
     if not is_plain:
         rows = rows.with_columns(pl.col("ip").str.strip_chars('" '))
         is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()
+        is_plain = is_plain and not rows["ip"].str.contains(_IS_MAPPED).any()
     has_chain = rows["forwarded"].null_count() < rows.height
     is_missing = pl.col("ip").is_null() & pl.col("forwarded").is_not_null()
     if is_plain and not (has_chain and (trusted or rows.select(is_missing.any()).item())):
@@ -120,7 +122,7 @@ def _is_in(address: str, networks: Sequence[Network]) -> bool:
 def truncated_ips(rows: pl.DataFrame) -> pl.DataFrame:
     """Landed rows with the addresses in ``ip``, and wherever they stand in ``raw`` and ``rescued``, truncated."""
     return rows.with_columns(
-        _by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}${2}.0"))
+        _by_distinct_value(pl.col(name).str.replace_all(IPV4_ANYWHERE, "${1}.0${2}"))
         for name in ("ip", "raw", "rescued")
     )
 
@@ -144,12 +146,23 @@ def _cut(texts: pl.Series) -> pl.Series:
 
 
 def _network(text: str) -> str:
+    """The address cut, also where a colon or point stands before or behind it, or a port without brackets."""
     if len(text) > IPV6_CHARACTERS or text.count(":") < 2:
         return text
+    bare = text.strip(".")
+    for part in (text, bare, bare.removeprefix(":"), bare.removesuffix(":"), bare.rpartition(":")[0]):
+        cut = _cut_address(part)
+        if cut is not None:
+            before, _, after = text.partition(part)
+            return before + cut + after
+    return text
+
+
+def _cut_address(text: str) -> str | None:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        return text
+        return None
     if address.ipv4_mapped is not None:
         return f"::ffff:{str(address.ipv4_mapped).rpartition('.')[0]}.0"
     return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX), strict=False).network_address)

@@ -276,7 +276,13 @@ def _within(mask: pl.Series, inner: pl.Series) -> pl.Series:
 
 
 def _both_said(outer: pl.Series, inner: pl.Series) -> pl.Series:
-    return pl.select(joined_objects(pl.lit(outer), pl.lit(inner))).to_series()
+    """What both envelopes say; where both have a time or a host, the inner one's is under ``time_2`` or ``host_2``."""
+    says = pl.lit(inner)
+    for key in ("time", "host"):
+        has_both = pl.lit(outer).str.contains(f'"{key}":', literal=True).fill_null(value=False)
+        renamed = says.str.replace(rf'([{{,])"{key}":', f'${{1}}"{key}_2":')
+        says = pl.when(has_both).then(renamed).otherwise(says)
+    return pl.select(joined_objects(pl.lit(outer), says)).to_series()
 
 
 def _joined(lines: pl.Series, is_part: pl.Series) -> tuple[pl.Series, dict[int, list[int]]]:

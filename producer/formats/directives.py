@@ -7,7 +7,7 @@ the header's name or the directive's letter. A format without a time or a client
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from producer.addresses import ADDRESS_LIST
@@ -41,6 +41,7 @@ APACHE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "time": ("t",),
     "request": ("r",),
     "method": ("m",),
+    "target": ("U%q",),
     "path": ("U",),
     "arguments": ("q",),
     "protocol": ("H",),
@@ -50,8 +51,19 @@ APACHE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agent": ("{user-agent}i",),
     "site": ("V", "v", "{host}i", "{x-forwarded-host}i"),
 }
-APACHE_LETTERS = "aABbCDefhHiIkKlLmnoOpPqrRsStTuUvVX"
-APACHE_WITH_NAMES = "aCeinoptThP^"
+# A path and its query that nothing separates, and the variable that is the same.
+TARGETS: Mapping[tuple[str, ...], str] = {
+    ("uri", "is_args", "args"): "request_uri",
+    ("uri", "is_args", "query_string"): "request_uri",
+    ("document_uri", "is_args", "args"): "request_uri",
+    ("U", "q"): "U%q",
+}
+PATHS = ("request_uri", "uri", "document_uri", "U", "U%q")
+SITES = (*NGINX_COLUMNS["site"], *APACHE_COLUMNS["site"])
+APACHE_LETTERS = "aABbcCDefhHiIkKlLmnoOpPqrRsStTuUvVxX"
+APACHE_WITH_NAMES = "acCeinoptThPx^"
+# Those of mod_ssl, such as %{SSL_PROTOCOL}x, that have no meaning without a name.
+APACHE_ONLY_WITH_NAMES = "cx"
 # Parts of the request that say nothing where the whole request is there.
 WITHOUT_REQUEST = ("method", "target", "path", "arguments", "protocol")
 
@@ -69,7 +81,7 @@ _STRICT = {"status": r"[0-9]{3}|-", "bytes": r"[0-9]+|-1?"}
 _CLIENT = rf'{ADDRESS_LIST}|[^ \t"\x00]+?'
 _LOGGED_TIME = r"[0-9]{1,2}/[A-Za-z]{3}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?: ?[+-][0-9]{2}:?[0-9]{2})?"
 _STRICT_TIMES = {"time_local": _LOGGED_TIME, "time_iso8601": r"[0-9T:.,Z+-]{19,40}", "msec": r"[0-9]+[.,]?[0-9]*"}
-_LISTS = re.compile(r"upstream_|forwarded_for")
+_LISTS = re.compile(r"upstream_|forwarded[_-]for")
 
 
 class FormatError(ValueError):
@@ -171,15 +183,17 @@ def _apache_parts(text: str) -> Iterator[Part]:
 
 def _apache_variable(match: re.Match[str]) -> Variable:
     letter, name = match["letter"], match["name"]
-    if (letter not in APACHE_LETTERS and not letter.startswith("^")) or (
-        name is not None and letter[0] not in APACHE_WITH_NAMES
+    if (
+        (letter not in APACHE_LETTERS and not letter.startswith("^"))
+        or (name is not None and letter[0] not in APACHE_WITH_NAMES)
+        or (name is None and letter in APACHE_ONLY_WITH_NAMES)
     ):
         raise FormatError(f"{match[0]}: no directive of Apache's LogFormat")
     if letter == "t":
         return _apache_time(match[0], name)
     modifier = (match["modifier"] or match["modifier2"] or "") if letter == "s" else ""
     plain = f"{modifier}{letter}" if name is None else f"{{{name.lower()}}}{letter}"
-    key = plain if name is None else name if letter in "ionCe" else f"{letter}_{name}"
+    key = plain if name is None else name if letter in "ionCexc" else f"{letter}_{name}"
     return Variable(plain, key)
 
 
@@ -227,7 +241,7 @@ def pattern(
     :param looks: ``usual`` takes usual requests apart in one pass; ``quoted`` takes any that stand in quotes; ``loose`` takes values
         as well that their place does not let expect, such as blanks in a user's name or quotes that were not escaped.
     """
-    parts, time_format = _with_one_time(_merged(parts))
+    parts, time_format = _with_one_time(_with_one_target(_merged(parts)))
     _check_separated(parts)
     groups = _groups(parts, columns)
     keys = {group: parts[n].key for n, group in groups.items() if isinstance(parts[n], Variable)}  # type: ignore[union-attr]
@@ -244,6 +258,24 @@ def _merged(parts: list[Part]) -> list[Part]:
         else:
             merged.append(part)
     return merged
+
+
+def _with_one_target(parts: list[Part]) -> list[Part]:
+    """A path and its query that nothing separates, such as ``%U%q``, as one; a site in front of a path ends at its slash."""
+    names = [part.name if isinstance(part, Variable) else None for part in parts]
+    for target, whole in TARGETS.items():
+        for n in range(len(names) - len(target) + 1):
+            if tuple(names[n : n + len(target)]) == target:
+                return _with_one_target([*parts[:n], Variable(whole, whole), *parts[n + len(target) :]])
+    return [_before_path(part, after) for part, after in itertools.zip_longest(parts, parts[1:])]
+
+
+def _before_path(part: Part, after: Part | None) -> Part:
+    is_path = isinstance(after, Variable) and after.name in PATHS
+    is_site = isinstance(part, Variable) and part.name in SITES
+    if is_path and is_site and isinstance(part, Variable):
+        return replace(part, strict=r'[^/ \t"]+')
+    return replace(part, strict=r"\??") if isinstance(part, Variable) and part.name == "is_args" else part
 
 
 def _with_one_time(parts: list[Part]) -> tuple[list[Part], str | None]:
@@ -345,6 +377,8 @@ def _looks_like(variable: Variable, group: str, after: str, look: Look, *, is_qu
 def _usual_look(variable: Variable, group: str, after: str, *, is_quoted: bool) -> str:
     """An expression that never has to try twice where the value ends: these are read several times faster."""
     if group == "ip":
+        if after.startswith(":"):  # in front of a port; an IPv6 address has colons too
+            return r'[^ ,"\x00]+'
         return r"[^ ,\\\"\x00\[\]]+" if is_quoted or after[:1] in " \t" else rf"[^ ,\"\x00{re.escape(after[:1])}]+"
     if variable.name in ("time_local", "t") and variable.strict in (_LOGGED_TIME, rf"\[{_LOGGED_TIME}\]"):
         return LOGGED_TIME if variable.name == "time_local" else rf"\[{LOGGED_TIME}\]"

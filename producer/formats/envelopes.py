@@ -15,7 +15,12 @@ from producer.formats.json_lines import json_object, unicode_text
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
-_PROGRAM = r"(?P<program>[^ \[\]:]+)(?:\[(?P<pid>[0-9]+)\])?: ?"
+# As journalctl writes it with -o short-full and short-unix.
+_JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}"
+# No brace or quote, so that an object behind a mere time is no host; and a blank, so that an IPv6 address is no program.
+_HOST = r"(?P<host>[^ \[\]{\"]+)"
+_PROGRAM = r"(?P<program>[^ \[\]:{\"]+)(?:\[(?P<pid>[0-9]+)\]: ?|: )"
+_COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,21 @@ ENVELOPES = (
     ),
     Envelope(
         "syslog",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$",
     ),
     Envelope(
         "journald",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}) (?P<host>[^ \[\]]+) {_PROGRAM}(?P<line>.*)$",
+        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$",
     ),
-    Envelope("compose", r"(?s)^(?P<container>[A-Za-z0-9][A-Za-z0-9_.-]*) +\| (?P<line>.*)$"),
+    Envelope("compose", rf"(?s)^{_COLOUR}(?P<container>[A-Za-z0-9][A-Za-z0-9_.@-]*) +\| {_COLOUR}(?P<line>.*)$"),
     Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
 )
 ENVELOPE_NAMES = (*(envelope.name for envelope in ENVELOPES), "docker", "message")
 # The keys under which an object has a whole line, and the envelope's name.
-LINE_KEYS = {"log": "docker", "message": "message", "MESSAGE": "journald", "line": "message", "msg": "message"}
+LINE_KEYS = {
+    "log": "docker", "message": "message", "MESSAGE": "journald", "line": "message", "msg": "message", "_msg": "message",
+    "@message": "message", "short_message": "message", "textPayload": "message",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ _ISO = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LOGGED = re.compile(
-    r"(\d\d)/([A-Z]{3})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?",
+    r"(\d{1,2})/([A-Z]{3})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?",
     re.ASCII | re.IGNORECASE,
 )
 _EPOCH_NUMBER = re.compile(r"(\d{9,19})(?:[.,](\d{1,18}))?", re.ASCII)

@@ -45,9 +45,22 @@ ENVELOPES = {
     "CRI": (f"2026-11-27T10:01:00.1Z stdout F {LINE}", enveloped(time="2026-11-27T10:01:00.1Z", stream="stdout")),
     "docker": (json.dumps({"log": LINE + "\n", "stream": "stdout"}), enveloped(stream="stdout")),
     "docker, line ends lost": (json.dumps({"log": LINE, "stream": "stdout"}), enveloped(stream="stdout")),
+    "coloured": (f"\x1b[36mweb.1@node  | \x1b[0m{LINE}", enveloped(container="web.1@node")),
+    "no host": (f"Nov 27 10:01:00 nginx: {LINE}", enveloped(time="Nov 27 10:01:00", program="nginx")),
+    "short-unix": (
+        f"1795773660.123456 web1 nginx[3]: {LINE}",
+        enveloped(time=1795773660.123456, host="web1", program="nginx", pid=3),
+    ),
+    "textPayload": (json.dumps({"textPayload": LINE, "x": 1}), enveloped(x=1)),
     "compose": (f"web-1  | {LINE}", enveloped(container="web-1")),
     "docker logs -t": (f"2026-11-27T10:01:00Z {LINE}", enveloped(time="2026-11-27T10:01:00Z")),
     "ECS": (json.dumps({"message": LINE, "host": {"name": "web1"}}), enveloped(host={"name": "web1"})),
+    "two with a time": (
+        f"2026-11-27T10:01:00.1Z stdout F Nov 27 10:01:00 web1 nginx: {LINE}",
+        enveloped(
+            time="2026-11-27T10:01:00.1Z", stream="stdout", time_2="Nov 27 10:01:00", host="web1", program="nginx"
+        ),
+    ),
     "two of them": (
         json.dumps({"log": f"<190>Nov 27 10:01:00 web1 nginx: {LINE}\n", "stream": "stdout"}),
         enveloped(stream="stdout", priority=190, time="Nov 27 10:01:00", host="web1", program="nginx"),
@@ -61,6 +74,19 @@ def test_an_envelope_goes_and_what_it_says_is_kept(name: str) -> None:
     found = parse(pl.Series([line, "x", LINE]))
     assert found.rows.to_dicts() == [expected, rejected("x"), ROW]
     assert parse(pl.Series([line] * 2), likely=detect(pl.Series([line]))).rows.to_dicts() == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    "before", ["2026-11-27T10:01:00Z ", "web-1  | 2026-11-27T10:01:00Z ", "Nov 27 10:01:00 web1 nginx: "]
+)
+def test_an_object_in_an_envelope_is_no_part_of_it(before: str) -> None:
+    (row,) = parse(pl.Series([before + ENTRY])).rows.drop("rescued").to_dicts()
+    assert row == {name: value for name, value in JSON_ROW.items() if name != "rescued"}
+
+
+def test_an_ipv6_address_behind_syslogs_host_is_no_program() -> None:
+    line = f"Nov 27 10:01:00 web1 {LINE.replace('192.0.2.1', '2001:db8::1')}"
+    assert parse(pl.Series([line])).rows.to_dicts() == [rejected(line)]
 
 
 def test_lines_that_a_container_runtime_has_cut_are_joined() -> None:

@@ -107,7 +107,7 @@ def plain_address(text: str) -> str | None:
 def _items(text: str) -> list[str]:
     return [
         item.strip(' "+[]') if item.count("[") != 1 or "]:" not in item else item.strip(' "+')
-        for item in text.split(",")
+        for item in text.replace("%20", " ").split(",")
     ]
 
 

@@ -36,7 +36,7 @@ USUAL_REQUEST = (
 _OTHER = rf'[^" ]*(?:"{IN_QUOTES}")?[^" ]*'
 _OTHERS = rf"{_OTHER}(?: {_OTHER})*"
 _ANY = (
-    rf'(?s)^[\x00 ]*(?P<front>[^\x00 ].*?) +\[(?P<time>[0-9]{{1,2}}/[^\]\["]{{1,40}})\] +"(?P<request>{IN_QUOTES})" +'
+    rf'(?s)^[\x00 ]*(?P<front>[^\x00 ].*?) +\[(?P<time>(?:[0-9]{{1,2}}/|[0-9]{{4}}-[0-9]{{2}}-)[^\]\["]{{1,40}})\] +"(?P<request>{IN_QUOTES})" +'
     rf"(?P<status>[0-9]{{3}}|-) +(?P<bytes>[0-9]+|-1?)"
     rf'(?:(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)|(?: (?P<tail>{_OTHERS})))?$'
 )

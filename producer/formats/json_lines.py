@@ -35,6 +35,8 @@ MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES = 3, 3, 20
 LARGEST_INTEGER = 10**18
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
+# Texts, and what nginx writes of an empty or odd variable without quotes, which is no JSON: nothing, ``-``, ``000``; a comma too many.
+_BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
 _HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
@@ -143,7 +145,7 @@ def json_object(line: str) -> Entry | None:
         try:
             value = _DECODER.decode(text)
         except ValueError:
-            value = _DECODER.decode(_NGINX_ESCAPE.sub(_kept_escape, text))
+            value = _DECODER.decode(_BARE.sub(_quoted, _NGINX_ESCAPE.sub(_kept_escape, text)))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -151,6 +153,12 @@ def json_object(line: str) -> Entry | None:
 
 def _kept_escape(match: re.Match[str]) -> str:
     return match[0] if match[1] == "\\" else "\\" + match[0]
+
+
+def _quoted(match: re.Match[str]) -> str:
+    if match["colon"] is not None:
+        return f'{match["colon"]}"{match["value"] or ""}"'
+    return "" if match[0] == "," else match[0]
 
 
 def _float(text: str) -> float | str:

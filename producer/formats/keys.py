@@ -20,19 +20,20 @@ JSON_KEYS: Keys = {
         "source.address", "ClientIP", "clientIp", "client_addr", "httpRequest.remoteIp", "httpRequest.clientIp",
         "request.remote_ip", "remote_ip", "remoteIP", "remoteIp", "ClientHost", "ClientAddr", "client", "remote_address",
         "remoteAddress", "remoteAddr", "downstream_direct_remote_address", "downstream_remote_address", "remote_host",
-        "remotehost", "remoteHost", "request.remote_addr", "nginx.access.remote_ip", "c_ip", "c-ip",
+        "remotehost", "remoteHost", "request.remote_addr", "req.remoteAddress", "nginx.access.remote_ip", "c_ip", "c-ip",
     ),
     "user": ("remote_user", "user", "user_id", "user.name", "ClientUsername", "remoteUser", "username", "auth"),
     "request": ("request", "request_line", "requestLine", "req", "http.request.line"),
     "method": (
         "request_method", "method", "requestMethod", "verb", "http.request.method", "http.method", "request.method",
         "RequestMethod", "ClientRequestMethod", "httpMethod", "http_method", "httpRequest.requestMethod",
-        "httpRequest.httpMethod", "req_method",
+        "httpRequest.httpMethod", "req_method", "req.method", "nginx.access.method",
     ),
     "target": (
         "request_uri", "requestUri", "uri", "url.original", "url", "request.uri", "RequestPath", "ClientRequestURI",
         "httpRequest.requestUrl", "httpRequest.uri", "path", "url.path", "uri_path", "requestPath", "request_path",
-        "ClientRequestPath", "request.path", "x_envoy_original_path", "url.full",
+        "ClientRequestPath", "request.path", "x_envoy_original_path", "url.full", "request.url", "req.url",
+        "nginx.access.url",
     ),
     "arguments": (
         "args", "query_string", "query", "queryString", "url.query", "httpRequest.args", "arguments", "querystring",
@@ -40,16 +41,18 @@ JSON_KEYS: Keys = {
     "protocol": (
         "server_protocol", "protocol", "proto", "request.proto", "RequestProtocol", "ClientRequestProtocol", "httpversion",
         "httpRequest.protocol", "httpRequest.httpVersion", "serverProtocol", "http_version", "request.protocol",
+        "http.version",
     ),
     "status": (
         "status", "response_code", "status_code", "statusCode", "response_status", "http.response.status_code", "DownstreamStatus",
         "EdgeResponseStatus", "httpRequest.status", "response.status", "http_status", "httpStatusCode", "response", "code",
-        "OriginStatus",
+        "OriginStatus", "res.statusCode", "nginx.access.response_code",
     ),
     "bytes": (
         "body_bytes_sent", "bytes_sent", "bytes", "size", "response_size", "http.response.body.bytes", "http.response.bytes",
         "DownstreamContentSize", "EdgeResponseBytes", "httpRequest.responseSize", "responseLength", "response_length",
         "bodyBytesSent", "bytesSent", "body_bytes", "bytes_out", "resp_body_size", "length", "response.size", "sent_bytes",
+        "response.bytes", "nginx.access.body_sent.bytes",
     ),
     "referer": (
         "http_referer", "http_referrer", "referer", "referrer", "http.request.referrer", "request.headers.Referer",
@@ -60,17 +63,18 @@ JSON_KEYS: Keys = {
         "http_user_agent", "user_agent", "agent", "user_agent.original", "ua", "userAgent", "request.headers.User-Agent",
         "request_User-Agent", "ClientRequestUserAgent", "httpRequest.userAgent", "useragent", "httpUserAgent",
         "request_user_agent", "request.headers.user-agent", "UserAgent", "User-Agent", "user-agent",
+        "req.headers.user-agent", "nginx.access.agent", "nginx.access.user_agent",
     ),
     "site": (
         "host", "http_host", "server_name", "vhost", "url.domain", "domain", "request.host", "RequestHost", "ClientRequestHost",
         "authority", ":authority", "virtual_host", "virtualHost", "httpHost", "serverName", "request.headers.host",
-        "request.headers.Host",
+        "request.headers.Host", "req.headers.host",
     ),
 }  # fmt: skip
 # Below these the fields of a request may stand as if at the top.
 NESTING_KEYS = ("@fields", "fields", "json", "event_data")
 # Keys whose value is a full URL as a rule: its path and host are taken apart.
-URL_KEYS = frozenset(["httpRequest.requestUrl", "url.full", "url.original"])
+URL_KEYS = frozenset(["httpRequest.requestUrl", "url.full", "url.original", "request.url"])
 
 # Where LTSV's labels mean something else than JSON's keys.
 LTSV_KEYS: Keys = dict(JSON_KEYS) | {

@@ -15,8 +15,8 @@ from producer.formats.times import LOGGED, instants, logged_times
 BLANKS = r" \t\n\v\f\r"
 FIELD = rf"[^{BLANKS}]+"
 IN_QUOTES = r'(?:[^"\\]|\\.)*'
-# What stands for no number of bytes.
-NO_BYTES = ("-", "", "-1")
+# What stands for no number of bytes; the last is -1 of a server that counts without sign.
+NO_BYTES = ("-", "", "-1", "18446744073709551615")
 COLUMN_GROUPS = frozenset([*FIELDS, "time", "request", "target", "arguments"])
 
 Reader = Callable[[pl.Series], pl.DataFrame]

@@ -50,6 +50,9 @@ LINES = {
     "empty referer and agent": (f'{GET} "" ""', row(referer="", agent="")),
     "no bytes": (f'{FRONT} "GET / HTTP/1.1" 304 -', row(status=304, bytes=None)),
     "most bytes": (f'{FRONT} "GET / HTTP/1.1" 200 9223372036854775807', row(bytes=2**63 - 1)),
+    "bytes of -1, counted without sign": (f'{FRONT} "GET / HTTP/1.1" 200 18446744073709551615', row(bytes=None)),
+    "a time in ISO 8601": (GET.replace("17/May/2015:10:05:03 +0000", "2015-05-17T12:05:03+02:00"), row()),
+    "a day of one digit": (GET.replace("17/May", "7/May"), row(timestamp=T0.replace(day=7))),
     "a user": (GET.replace("- -", "- josé@x"), row(user="josé@x")),
     "an ident": (GET.replace("- -", "id -"), row(rescued='{"ident":"id"}')),
     "a host name in the place of ident": (
@@ -215,6 +218,18 @@ def entry(**fields: Any) -> str:
 
 JSON_LINES = {
     "nginx": (entry(), ENTRY_ROW),
+    "empty variables without quotes": (
+        entry(body_bytes_sent=-1, rt=-2, up=-3, v="a:,").replace(": -1", ": -").replace(": -2", ": ").replace(": -3", ": -").replace("}", ",}"),
+        ENTRY_ROW | {"bytes": None, "rescued": '{"rt":"","up":"-","v":"a:,"}'},
+    ),
+    "a status of 000": (entry(status=-7).replace("-7", "000"), ENTRY_ROW | {"status": 0}),
+    "pino": (
+        json.dumps({
+            "time": 1431857103000, "req": {"method": "GET", "url": "/p?a=1", "headers": {"user-agent": "ua", "host": "s:80"},
+            "remoteAddress": "::1"}, "res": {"statusCode": 200}, "responseTime": 5,
+        }),
+        row(ip="::1", user=None, path="/p", query="a=1", protocol=None, bytes=None, agent="ua", site="s", rescued='{"responseTime":5}'),
+    ),
     "numbers as text": (entry(status="200", body_bytes_sent="100"), ENTRY_ROW),
     "other spellings": (
         json.dumps({

@@ -107,7 +107,8 @@ def _looking(path: Path, table: "DeltaTable", sought: pa.Table, times: Times | N
         schema: pa.Schema = pa.schema(table.schema().to_arrow())
         if files := _files(path, table, times):
             there = looking.read_parquet(files, hive_partitioning=False, union_by_name=True)
-            columns = [_column(field.name, there.columns, is_divided=_is_divided(table)) for field in schema]
+            is_divided = _is_divided(table)
+            columns = [_column(field.name, there.columns, is_divided=is_divided) for field in schema]
             there.project(", ".join(columns)).create_view("t")
         else:
             looking.register("t", schema.empty_table())

@@ -64,26 +64,25 @@ def stored_days(table: "DeltaTable", path: Path, columns: Mapping[str, str], day
 
     :param columns: with Delta's types; those that a file lacks are null.
     """
-    wanted = {day.isoformat() for day in days}
+    by_day: dict[date | None, list[str]] = {}
+    for file, day in files_with_days(table, path).items():
+        by_day.setdefault(day, []).append(file)
     parts = [f"SELECT {empty_row({name: TYPES[kind] for name, kind in columns.items()})} WHERE false"]
-    for day, files in _files_by_day(table, path).items():
+    for day, files in by_day.items():
         if day is None:
             parts.append(f"SELECT * FROM {files_table(files)}")
-        elif day in wanted:
+        elif day in days:
             # Spark writes the partition's column into its files too, delta-rs does not.
             others = "COLUMNS(lambda name: name <> 'event_date')"
-            parts.append(f"SELECT DATE {text(day)} AS event_date, {others} FROM {files_table(files)}")
-    dates = ", ".join(f"DATE {text(day)}" for day in sorted(wanted))
+            parts.append(f"SELECT DATE {text(day.isoformat())} AS event_date, {others} FROM {files_table(files)}")
+    dates = ", ".join(f"DATE {text(day.isoformat())}" for day in sorted(days))
     return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)}) WHERE event_date IN ({dates})"
 
 
-def _files_by_day(table: "DeltaTable", path: Path) -> dict[str | None, list[str]]:
-    """The table's data files, as it was opened, by the day of their partition; ``None`` in a table without partitions."""
+def files_with_days(table: "DeltaTable", path: Path) -> dict[str, date | None]:
+    """The table's data files, as it was opened, each with the day of its partition; ``None`` in a table without partitions."""
     actions: Any = table.get_add_actions(flatten=True)
     files = [str(path / unquote(name)) for name in actions.column("path").to_pylist()]
-    if "partition.event_date" not in actions.schema.names:
-        return {None: files} if files else {}
-    found: dict[str | None, list[str]] = {}
-    for day, file in zip(actions.column("partition.event_date").to_pylist(), files, strict=True):
-        found.setdefault(str(day), []).append(file)
-    return found
+    if not files or "event_date" not in table.metadata().partition_columns:
+        return dict.fromkeys(files)
+    return dict(zip(files, actions.column("partition.event_date").to_pylist(), strict=True))

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import duckdb
 
-from lakehouse.duck import TYPES, connected, empty_row, files_table, text
+from lakehouse.duck import TYPES, connected, empty_row, files_table, files_with_days, text
 from lakehouse.errors import PipelineError
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
@@ -136,13 +135,7 @@ def _opened(path: Path, has_day: Callable[[date], bool]) -> Snapshot:
 
 def snapshot(table: "DeltaTable", path: Path) -> Snapshot:
     """The table as it was opened."""
-    actions: Any = table.get_add_actions(flatten=True)
-    files = [str(path / unquote(name)) for name in actions.column("path").to_pylist()]
-    is_by_day = "event_date" in table.metadata().partition_columns
-    if not is_by_day:
-        return Snapshot(dict.fromkeys(files), is_by_day)
-    days = actions.column("partition.event_date").to_pylist() if files else []
-    return Snapshot(dict(zip(files, days, strict=True)), is_by_day)
+    return Snapshot(files_with_days(table, path), "event_date" in table.metadata().partition_columns)
 
 
 def _days_of_files(found: Snapshot) -> str:

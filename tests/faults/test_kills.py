@@ -7,19 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
-from cleaner.merge import merge
-from consumer.batch import refresh
-from consumer.streaming import stream_once
 from tests.faults.kills import CORE, POINTS_OF_REPLAY, Tally, kill_jobs, kill_replay, kill_shared_jobs, shuffled_points
 from tests.faults.producer_kills import kill_producers
 from tests.faults.programs import Programs
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 SEED = int(os.environ.get("SEED") or 1)  # "make faults" takes another one each time
 AGAIN = f"SEED={SEED} make faults runs it again"
@@ -28,18 +21,6 @@ KILLS_A_ROUND = 26
 SHARED_KILLS = 40
 
 log = logging.getLogger("faults")
-
-
-@pytest.fixture
-def undisturbed(spark: "SparkSession") -> Callable[[Programs], None]:
-    """The programs' work, done once by the session that all tests share."""
-
-    def run(programs: Programs) -> None:
-        stream_once(spark, programs.settings)
-        merge(programs.settings, lambda: spark)
-        refresh(programs.settings)
-
-    return run
 
 
 def test_producers_that_are_killed_land_every_row(tmp_path: Path) -> None:

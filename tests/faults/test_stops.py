@@ -4,34 +4,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
-from cleaner.merge import merge
-from consumer.batch import refresh
-from consumer.streaming import stream_once
 from tests.faults.programs import Programs
 from tests.faults.stops import Stops, stop_jobs, stop_producers
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 SEED = int(os.environ.get("SEED") or 1)  # "make faults" takes another one each time
 AGAIN = f"SEED={SEED} make faults runs it again"
 JOB_STOPS = 30
-
-
-@pytest.fixture
-def undisturbed(spark: "SparkSession") -> Callable[[Programs], None]:
-    """The programs' work, done once by the session that all tests share."""
-
-    def run(programs: Programs) -> None:
-        stream_once(spark, programs.settings)
-        merge(programs.settings, lambda: spark)
-        refresh(programs.settings)
-
-    return run
 
 
 def test_producers_that_are_stopped_end_quietly_and_land_every_row(tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """Logs that begin with the same lines: one while one may be a copy of the other, two once they differ."""
 
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -38,15 +35,6 @@ class Bytes:
 def test_what_two_logs_have_in_common_is_whole_lines(one: bytes, other: bytes, expected: int) -> None:
     assert shared_beginning(Bytes(one), Bytes(other), 2 * SHARED_BYTES) == expected
     assert shared_beginning(Bytes(other), Bytes(one), 2 * SHARED_BYTES) == expected
-
-
-@pytest.fixture
-def logs(tmp_path: Path) -> Iterator[Logs]:
-    with ThreadPoolExecutor(2) as pool:
-        made = Logs(tmp_path, pool)
-        yield made
-        if hasattr(made, "follower"):
-            made.stop()
 
 
 def requests(logs: Logs) -> Counter[str]:

@@ -32,15 +32,6 @@ from producer.tail import rotated_names
 from tests.followed_logs import Logs, ids_of, line, lines, numbered, open_logs
 
 
-@pytest.fixture
-def logs(tmp_path: Path) -> Iterator[Logs]:
-    with ThreadPoolExecutor(2) as pool:
-        made = Logs(tmp_path, pool)
-        yield made
-        if hasattr(made, "follower"):
-            made.stop()
-
-
 def test_each_look_at_the_logs_is_told_of_also_when_nothing_is_new(logs: Logs) -> None:
     logs.write("access.log", lines(1, 3))
     lander = Lander(logs.landing, "parquet", batch_rows=2, batch_seconds=1e9)

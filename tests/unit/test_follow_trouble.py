@@ -6,7 +6,6 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,6 @@ from producer.blocks import BlockReader, CompressedFile, PlainFile
 from producer.follow import ASLEEP_SECONDS, RETRY_SECONDS, ROTATED_SECONDS
 from producer.landing import Lander
 from tests.followed_logs import Logs, ids_of, line, lines, numbered, open_logs
-
-
-@pytest.fixture
-def logs(tmp_path: Path) -> Iterator[Logs]:
-    with ThreadPoolExecutor(2) as pool:
-        made = Logs(tmp_path, pool)
-        yield made
-        if hasattr(made, "follower"):
-            made.stop()
-
 
 # A signal while a log is being read ----------------------------------------------------------------------------------
 

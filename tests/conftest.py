@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-# How long a test takes is no part of what it tests.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# How long a test takes is no part of what it tests. The same commit tries the same examples; RANDOM_EXAMPLES=1 tries others.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("random" if os.environ.get("RANDOM_EXAMPLES") else "repeatable")
 
 
 @pytest.fixture

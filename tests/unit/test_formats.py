@@ -1,6 +1,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import polars as pl
@@ -459,10 +460,15 @@ def test_every_line_is_either_parsed_or_kept_as_it_is(lines: list[str], parser: 
         assert found["timestamp"] is not None or found == rejected(line)
 
 
+def is_not_mapped(address: IPv4Address | IPv6Address) -> bool:
+    """An IPv4 address that is mapped into IPv6 comes back as IPv4: ``test_addresses``."""
+    return isinstance(address, IPv4Address) or address.ipv4_mapped is None
+
+
 @given(
     st.fixed_dictionaries({
         "timestamp": st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC)),
-        "ip": st.ip_addresses().map(str),
+        "ip": st.ip_addresses().filter(is_not_mapped).map(str),
         "user": no_blank,
         "method": st.sampled_from(["GET", "POST", "PROPFIND"]),
         "path": st.text(st.sampled_from("/abcé%20."), min_size=1),

@@ -1,5 +1,10 @@
 """``python -m producer``: puts requests into the landing folder, made up (``simulate``) or real (``ingest``)."""
 
+if __name__ == "__main__":
+    from lakehouse.starting import end_on_signals
+
+    end_on_signals()
+
 import json
 import logging
 import math

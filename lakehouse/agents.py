@@ -86,7 +86,7 @@ def parse_agent(agent: str | None) -> Agent:
 def parse_kind(agent: str | None) -> Agent:
     """What ``parse_agent`` says, without browser, OS, and the name of a bot that only ua-parser knows.
 
-    It takes 10 to 60 microseconds, whatever the agent; browser and OS of one that is made to cost take hundreds more.
+    It takes a quarter of the time: some 20 microseconds, 80 for an agent that is made to cost.
     """
     return _remembered(agent, _kinds, _kind)
 

@@ -1,5 +1,10 @@
 """``python -m cleaner``: merges what has landed, keeps the tables tidy, and runs both by the clock."""
 
+if __name__ == "__main__":
+    from lakehouse.starting import end_on_signals
+
+    end_on_signals()
+
 import logging
 import sys
 from datetime import UTC, datetime

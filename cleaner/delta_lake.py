@@ -81,7 +81,8 @@ def complete_delta(spark: SparkSession, settings: Settings) -> None:
     log.warning("delta/ lacks rows of merged/: filling it anew from there")
     create_tables(settings)
     merged = spark.read.format("delta").load(str(settings.lake.merged))
-    insert_new(merged.transform(enriched, settings.enrichment), settings.lake.delta, IDENTITY)
+    rows = merged.transform(enriched, settings.enrichment, is_bounded=False)
+    insert_new(rows, settings.lake.delta, IDENTITY)
 
 
 def complete_merged(spark: SparkSession, lake: Lake) -> None:

@@ -17,6 +17,7 @@ from lakehouse.schema import COUNTRY, DELTA
 from lakehouse.settings import Enrichment, Promoted
 
 IPS_AT_ONCE = 200_000  # of 45 characters: 36 MB at the very most
+AGENTS_IN_FULL = 50_000  # more than two million requests of real visitors have
 
 
 def delta_schema(enrichment: Enrichment) -> T.StructType:
@@ -29,14 +30,16 @@ def status_class(status: Column) -> Column:
     return F.concat(F.floor(status / 100).cast("string"), F.lit("xx"))
 
 
-def enriched(requests: DataFrame, enrichment: Enrichment) -> DataFrame:
+def enriched(requests: DataFrame, enrichment: Enrichment, *, is_bounded: bool = True) -> DataFrame:
     """Rows of ``merged/`` in the columns of ``delta_schema``. An action: what is distinct in them is looked up.
 
+    :param is_bounded: browser and OS are looked up for AGENTS_IN_FULL agents at most, those with the most of these requests.
     :raises EngineError: as ``require_promotable``.
     :raises InputError: as ``country_finder``.
     """
     require_promotable(requests.sparkSession, enrichment.promoted)
-    rows = joined(requests, agents_known(), enrichment.folder)
+    agents = agents_known(AGENTS_IN_FULL if is_bounded else None)
+    rows = joined(requests, agents, enrichment.folder)
     if enrichment.database is not None:
         rows = joined(rows, countries_known(enrichment.database), enrichment.folder)
     rows = rows.withColumn("status_class", status_class(F.col("status")))

@@ -43,7 +43,7 @@ def rebuild(settings: Settings, session: "Callable[[], SparkSession]") -> None:
         if not has_delta:
             create_tables(settings)
         merged = session().read.format("delta").load(str(lake.merged))
-        rows = merged.transform(enriched, settings.enrichment)
+        rows = merged.transform(enriched, settings.enrichment, is_bounded=False)
         # A day in one file, in time order.
         days = rows.repartition("event_date").sortWithinPartitions("event_date", "timestamp")
         writer = days.write.format("delta").mode("overwrite").option("overwriteSchema", "true")

@@ -1,5 +1,10 @@
 """``python -m consumer``: archives and counts what lands, refreshes the exact metrics, reports, shows the page and monitors."""
 
+if __name__ == "__main__":
+    from lakehouse.starting import end_on_signals
+
+    end_on_signals()
+
 import atexit
 import json
 import os

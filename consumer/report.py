@@ -8,6 +8,7 @@ from consumer.components.figures import Day, Panels, Report, total
 from consumer.components.filters import EVERYTHING, Filters
 from consumer.components.identity import Identity, identity
 from consumer.components.panels import PANEL_TABLES, RANKINGS, hours, ranking, sites
+from consumer.components.rejected_logs import rejected_logs
 from consumer.components.report_view import as_json, render
 from consumer.components.response_times import response_times
 from consumer.components.table_reader import TableReader, explained, reading
@@ -43,6 +44,7 @@ def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
         agents, ips = (top(reader, top_mode, key, filters, TOP, has_visitors=has_visitors) for key in ("agent", "ip"))
         panels = _panels(reader, filters, tables)
         notes = _notes(reader, filters, lacking)
+        logs = rejected_logs(reader, TOP)
     every_day = sorted({day for figures in by_mode.values() for day in figures})
     return Report(
         data_lake=lake.root,
@@ -59,6 +61,7 @@ def report(settings: Settings, filters: Filters = EVERYTHING) -> Report:
         filters=filters,
         panels=panels,
         notes=notes,
+        rejected_logs=logs,
     )
 
 

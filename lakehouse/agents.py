@@ -2,9 +2,11 @@
 
 Families come from ua-parser's database, bots from the crawler-user-agents list. They cost tens of microseconds, and
 hundreds for an agent that is made to cost, so they are applied to the distinct agents of a batch, never row by row.
+Browser and OS take most of that. What figures need of every agent, whether it is a bot, comes without them.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -68,6 +70,7 @@ class AgentCache:
 
 
 _known = AgentCache(CACHE_BYTES)
+_kinds = AgentCache(CACHE_BYTES)
 
 
 def parsed_part(agent: str) -> str:
@@ -77,25 +80,42 @@ def parsed_part(agent: str) -> str:
 
 def parse_agent(agent: str | None) -> Agent:
     """What an agent string is, as it stands in the log."""
+    return _remembered(agent, _known, _parsed)
+
+
+def parse_kind(agent: str | None) -> Agent:
+    """What ``parse_agent`` says, without browser, OS, and the name of a bot that only ua-parser knows.
+
+    It takes a quarter of the time: some 20 microseconds, 80 for an agent that is made to cost.
+    """
+    return _remembered(agent, _kinds, _kind)
+
+
+def _remembered(agent: str | None, cache: AgentCache, parse: Callable[[str], Agent]) -> Agent:
     if agent is None:
         return NO_AGENT
     text = parsed_part(agent)
-    found = _known.get(text)
+    found = cache.get(text)
     if found is None:
-        found = _parsed(text)
-        _known.put(text, found)
+        found = parse(text)
+        cache.put(text, found)
     return found
 
 
 def _parsed(text: str) -> Agent:
-    from ua_parser import parse
+    from ua_parser import parse_os, parse_user_agent
 
-    parsed = parse(text)
-    browser, os, device = (_family(found) for found in (parsed.user_agent, parsed.os, parsed.device))
-    if bot := find_bot(text):
-        return Agent(browser, os, device, is_bot=True, bot=bot.name, bot_class=bot.bot_class)
-    is_spider = device == "Spider"
-    return Agent(browser, os, device, is_bot=is_spider, bot=browser if is_spider else None)
+    kind, browser, os = _kind(text), _family(parse_user_agent(text)), _family(parse_os(text))
+    return replace(kind, browser=browser, os=os, bot=kind.bot or (browser if kind.is_bot else None))
+
+
+def _kind(text: str) -> Agent:
+    from ua_parser import parse_device
+
+    device, bot = _family(parse_device(text)), find_bot(text)
+    if bot is None:
+        return Agent(None, None, device, is_bot=device == "Spider")
+    return Agent(None, None, device, is_bot=True, bot=bot.name, bot_class=bot.bot_class)
 
 
 def _family(found: "UserAgent | OS | Device | None") -> str | None:

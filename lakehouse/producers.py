@@ -6,6 +6,7 @@ A lake has one record for each name here, which is that of the producer's lock t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lakehouse.lake import Lake
@@ -14,6 +15,7 @@ from lakehouse.locks import is_locked
 from lakehouse.readable import ago_text, counted_text, duration_text
 
 SIMULATE, FOLLOW = "simulate", "follow"
+POSITIONS = "positions.json"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class ProducerStatus:
     files: int = 0
     rows: int = 0
     unreadable: int = 0
+
+
+def positions(lake: Lake) -> Path:
+    """The file that ``follow`` keeps the places of its logs in."""
+    return lake.checkpoint(FOLLOW) / POSITIONS
 
 
 def producers(lake: Lake) -> dict[str, ProducerStatus]:

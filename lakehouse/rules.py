@@ -8,13 +8,12 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse.reasons import BLANK_LINE, UNPARSABLE
 from lakehouse.settings import Rules
 
 # What a log's text columns are cleaned of; ids, sources and the raw line stay as they came.
 TEXT_COLUMNS = ("ip", "user", "method", "path", "query", "protocol", "referer", "agent", "site")
 
-BLANK_LINE = "blank line"
-UNPARSABLE = "line does not parse"
 IN_THE_FUTURE = "timestamp in the future"
 BYTES_RANGE = "bytes out of range"
 

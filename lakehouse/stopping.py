@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from lakehouse.starting import SIGNALS, last_words
+
 # What is left to do after the last line must not take longer.
 END_SECONDS = 10.0
 
@@ -86,7 +87,7 @@ def _say_and_end(number: int) -> NoReturn:
     silent = os.dup(2)
     if terminal is not None:
         os.dup2(terminal, 2)
-    line = f"{Stopped(number)}: nothing is lost, the next run goes on where this one was"
+    line = last_words(number)
     if log.isEnabledFor(logging.INFO) and logging.getLogger().handlers:
         log.info("%s", line)
     else:

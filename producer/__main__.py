@@ -1,5 +1,10 @@
 """``python -m producer``: puts requests into the landing folder, made up (``simulate``) or real (``ingest``)."""
 
+if __name__ == "__main__":
+    from lakehouse.starting import end_on_signals
+
+    end_on_signals()
+
 import json
 import logging
 import math
@@ -213,15 +218,15 @@ def _follow(
     paths: list[str], settings: "Settings", landing: "Landing", reading: "Ingest", stop: Event, threads: int
 ) -> bool:
     from lakehouse.locks import lock
-    from lakehouse.producers import FOLLOW
-    from producer.follow import POSITIONS, Follower
+    from lakehouse.producers import FOLLOW, positions
+    from producer.follow import Follower
     from producer.recording import Recorder
 
     recorder = Recorder(settings.lake, FOLLOW)
     lander = _lander(settings, landing, recorder)
-    positions = settings.lake.checkpoint("follow") / POSITIONS
     with lock(settings.lake.locks, FOLLOW), recorder:
-        follower = Follower(paths, reading, lander, positions, stop, threads=threads, on_polled=recorder.progress)
+        kept_in = positions(settings.lake)
+        follower = Follower(paths, reading, lander, kept_in, stop, threads=threads, on_polled=recorder.progress)
         log.info("following %s", ", ".join(paths))
         follower.run()
     log.info(
@@ -281,19 +286,23 @@ def status(
     """
     with reporting_errors():
         settings = begin("producer", conf, None)
-        from lakehouse.producers import producers
+        from lakehouse.producers import positions, producers
         from producer.recording import report_lines
+        from producer.reports import followed_lines, report_json
         from producer.status import deeds, problems
+        from producer.tallies import kept_tallies
 
+        followed = kept_tallies(positions(settings.lake)).reports()
         now, seen = datetime.now(UTC), producers(settings.lake)
         wrong = problems(seen, now, settings.limits.producer_seconds)
         if is_json:
             found = {name: asdict(producer) for name, producer in seen.items()}
             plain = {"now": now, "data_lake": str(settings.lake.root), "producers": found, "late": wrong}
-            plain |= {"exit_code": 1 if wrong else 0}
+            plain |= {"followed_logs": [report_json(report) for report in followed], "exit_code": 1 if wrong else 0}
             typer.echo(json.dumps(plain, indent=2, default=datetime.isoformat))
         else:
-            typer.echo("\n".join([*(wrong or deeds(seen, now)), *report_lines(settings.lake, now)]))
+            of_followed = followed_lines(followed, is_trusting=bool(settings.ingest.trusted_proxies))
+            typer.echo("\n".join([*(wrong or deeds(seen, now)), *of_followed, *report_lines(settings.lake, now)]))
     if wrong:
         raise typer.Exit(1)
 

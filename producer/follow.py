@@ -62,7 +62,6 @@ __all__ = [
     "ASLEEP_SECONDS",
     "LONGEST_RETRY_SECONDS",
     "OPEN_LINE_SECONDS",
-    "POSITIONS",
     "RETRY_SECONDS",
     "ROTATED_SECONDS",
     "Follower",
@@ -70,7 +69,6 @@ __all__ = [
 
 log = logging.getLogger("producer.follow")
 
-POSITIONS = "positions.json"
 SAY_SECONDS = 60.0
 
 

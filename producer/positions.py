@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from lakehouse.durable import write_durably
 from lakehouse.errors import PipelineError
 from producer.landing import sync_folder
+from producer.tallies import Tallies
 
 log = logging.getLogger("producer.follow")
 
@@ -100,6 +101,8 @@ class Places:
         self._file = file
         self.complete_until: dict[str, float] = {}
         """By the paths that are followed: all that was there up to this time (seconds since the epoch) is landed."""
+        self.tallies = Tallies()
+        """What the lines before all places were: written with them, so that none is counted twice."""
         self._known: dict[Place, None] = {}
         self._load()
 
@@ -165,6 +168,7 @@ class Places:
             "version": VERSION,
             "complete_until": self.complete_until,
             "places": [vars(p) for p in places],
+            "tallies": self.tallies.as_record(),
         }
         try:
             write_durably(self._file, json.dumps(document, indent=1))
@@ -182,6 +186,7 @@ class Places:
                 raise ValueError(f"version {document['version']} is not {VERSION}")
             places = [Place(**place) for place in document["places"]]
             self.complete_until = {path: float(time) for path, time in document["complete_until"].items()}
+            self.tallies = Tallies(document.get("tallies"))
             self._known = dict.fromkeys(places)
         except FileNotFoundError:
             return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from producer.formats.tally import Tally
 from producer.landing import Lander
 from producer.positions import Content, Place, Places
 from producer.tail import Tail
@@ -65,9 +66,14 @@ class Published:
     # What waits ------------------------------------------------------------------------------------------------------
 
     def advance(self, tail: Tail, place: Place) -> None:
-        """The log is landed up to ``place``."""
+        """The log is landed up to ``place``, and its lines up to there are counted."""
         tail.read_up_to = place
-        self.then(partial(self._advance, tail, place))
+        counted, tail.counted = tail.counted, Tally()
+        self.then(partial(self._advance, tail, place, counted))
+
+    def count(self, source: str, tally: Tally) -> None:
+        """Lines of a log are landed, and its place says so."""
+        self._places.tallies.add(source, tally)
 
     def know(self, place: Place) -> None:
         """``place`` is that of a log that is not being read."""
@@ -94,6 +100,7 @@ class Published:
             self.publish()
         return place
 
-    def _advance(self, tail: Tail, place: Place) -> None:
+    def _advance(self, tail: Tail, place: Place, counted: Tally) -> None:
         tail.place = place
+        self.count(tail.source, counted)
         self._is_saved = False

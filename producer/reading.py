@@ -12,12 +12,15 @@ import polars as pl
 
 from lakehouse.settings import Ingest
 from producer.blocks import Block, BlockReader, CompressedFile, PlainFile
+from producer.formats.tally import Tally
 from producer.ingest import reading_of, results_in_order, source_text
 from producer.plan import Signature, Status
 from producer.positions import Place, Places, hashes_around
 from producer.published import Published
 from producer.rows import LineParser
 from producer.tail import Tail
+
+CountedRows = tuple[Block, pl.DataFrame, Tally]
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class LogReader:
 
         :raises OSError: it cannot be read.
         """
-        for block, rows in self._rows(tail.reader, tail.parser, pool):
+        for block, rows, tally in self._rows(tail.reader, tail.parser, pool):
             self._published.land(rows)
+            tail.counted.add(tally)
             place = tail.place_after(block, path, now_seconds)
             if place is not None:
                 self._published.advance(tail, place)
@@ -64,7 +68,10 @@ class LogReader:
         return not self._stop.is_set()
 
     def land_rest(self, tail: Tail) -> None:
-        """Land a last line without newline as it is. The place stays before it: should it grow, it is read again."""
+        """Land a last line without newline as it is.
+
+        The place stays before it, and it is not counted: should it grow, it is read again.
+        """
         if tail.has_open_line:
             self._published.land(tail.rest_rows(self.now()))
 
@@ -85,8 +92,10 @@ class LogReader:
         opened.seek(offset)
         parser = LineParser(reading_of(source_text(source), self._settings), *known)
         reader = BlockReader(opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
-        for _, rows in self._rows(reader, parser, pool):
+        counted = Tally()
+        for _, rows, tally in self._rows(reader, parser, pool):
             self._published.land(rows)
+            counted.add(tally)
             self._published.settle()
         if self._stop.is_set():
             return Landed(is_over=False)
@@ -94,12 +103,12 @@ class LogReader:
         if reader.rest is not None and opened.error is None:
             self._published.land(parser.task(reader.rest, self.now())())
         if opened.error is None or opened.is_truncated:
-            self._know_gzip(path, parser, status.size, hashes, reader.offset, now_seconds, earlier)
+            self._know_gzip(path, parser, status.size, hashes, reader.offset, now_seconds, earlier, counted)
         return Landed(is_over=True, error=opened.error, found=place if earlier is None else None)
 
     def _know_gzip(
         self, path: Path, parser: LineParser, size: int, hashes: tuple[str | None, str | None], plain_offset: int,
-        now_seconds: float, earlier: Place | None,
+        now_seconds: float, earlier: Place | None, counted: Tally,
     ) -> None:  # fmt: skip
         head, tail = hashes
         if head is None or tail is None or parser.fingerprint is None:
@@ -111,18 +120,19 @@ class LogReader:
             if earlier is not None:
                 self._places.remove(earlier)
             self._published.know(place)
+            self._published.count(parser.source, counted)
 
         self._published.then(know)
 
-    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
-        def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
+    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[CountedRows]:
+        def tasks() -> Iterator[Callable[[], CountedRows]]:
             while not self._stop.is_set() and (block := reader.next()) is not None:
-                yield partial(_with_block, block, parser.task(block, self.now()))
+                yield partial(_with_block, block, parser.counted_task(block, self.now()))
 
         for result in results_in_order(pool, tasks(), self._threads):
             if result is not None:
                 yield result
 
 
-def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, pl.DataFrame]:
-    return block, work()
+def _with_block(block: Block, work: Callable[[], tuple[pl.DataFrame, Tally]]) -> CountedRows:
+    return block, *work()

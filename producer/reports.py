@@ -58,8 +58,29 @@ def as_record(reports: Sequence[LogReport], hint: str | None) -> dict[str, Any]:
 
 def recorded_lines(record: Mapping[str, Any], ago: str) -> list[str]:
     """The lines of ``status`` from a record."""
+    return _lines(f"ingest: read {counted_text(record['files'], 'file')} {ago}", record)
+
+
+def followed_lines(reports: Sequence[LogReport], *, is_trusting: bool) -> list[str]:
+    """The lines of ``status`` about followed logs; none where nothing has been landed of any."""
+    if not reports:
+        return []
+    total = Tally()
+    for report in reports:
+        total.add(report.tally)
+    record = as_record(reports, proxy_hint(total, is_trusting=is_trusting))
+    return _lines(f"follow: landed so far of {counted_text(len(reports), 'log')}", record)
+
+
+def report_json(report: LogReport) -> dict[str, Any]:
+    """One log in plain values."""
+    tally = report.tally
+    return {"source": report.source, "lines": tally.lines, "unparsed": report.unparsed, "formats": dict(tally.formats)}
+
+
+def _lines(title: str, record: Mapping[str, Any]) -> list[str]:
     count = record["files"]
-    lines = [f"ingest: read {counted_text(count, 'file')} {ago}", *(f"  {line}" for line in record["lines"])]
+    lines = [title, *(f"  {line}" for line in record["lines"])]
     if count > len(record["lines"]):
         lines.append(f"  and {count - len(record['lines'])} more, of which a smaller part did not parse")
     return lines + ([f"  {record['hint']}"] if record["hint"] else [])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from threading import Lock
 
 import polars as pl
@@ -55,6 +56,11 @@ class LineParser:
         self._tally, self._lock = Tally(), Lock()
 
     @property
+    def source(self) -> str:
+        """The log's name in its rows."""
+        return self._reading.source
+
+    @property
     def tally(self) -> Tally:
         """What the lines of all tasks that have run were."""
         with self._lock:
@@ -63,7 +69,19 @@ class LineParser:
             return tally
 
     def task(self, block: Block, ingested_at: datetime) -> Callable[[], pl.DataFrame]:
-        """What makes the block's rows. It depends on nothing that changes, so that any thread may run it."""
+        """What makes the block's rows, and adds to ``tally``. Any thread may run it."""
+        work = self.counted_task(block, ingested_at)
+
+        def rows() -> pl.DataFrame:
+            found, tally = work()
+            with self._lock:
+                self._tally.add(tally)
+            return found
+
+        return rows
+
+    def counted_task(self, block: Block, ingested_at: datetime) -> Callable[[], tuple[pl.DataFrame, Tally]]:
+        """What makes the block's rows, and says what its lines were. It depends on nothing that changes: any thread may run it."""
         spans = line_spans(block.data)
         reading = self._reading
         if self.fingerprint is None:
@@ -73,14 +91,7 @@ class LineParser:
             self.parser = detect(_sample(block, spans, reading.max_line_bytes), reading.parsing)
         log_fingerprint, parser = self.fingerprint, self.parser
         self.parser = _last_header(block) or self.parser
-
-        def rows() -> pl.DataFrame:
-            found, tally = landed_rows(block, spans, reading, log_fingerprint, parser, ingested_at)
-            with self._lock:
-                self._tally.add(tally)
-            return found
-
-        return rows
+        return partial(landed_rows, block, spans, reading, log_fingerprint, parser, ingested_at)
 
 
 def landed_rows(

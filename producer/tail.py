@@ -10,6 +10,7 @@ import polars as pl
 from lakehouse.settings import Ingest
 from producer.alike import own_fingerprint
 from producer.blocks import Block, BlockReader, PlainFile
+from producer.formats.tally import Tally
 from producer.ingest import reading_of, source_text
 from producer.positions import Place, hashes_around
 from producer.rows import LineParser
@@ -37,17 +38,24 @@ class Tail:
         self.place = self.read_up_to = place
         """Landed and published up to here, and read up to here."""
         self.landed_rest: Block | None = None
+        self.counted = Tally()
+        """What the lines were that are read and stand behind the last place."""
         self._settings = settings
         self._reading = reading_of(source_text(path), settings)
         self.go_back()
 
     def go_back(self) -> None:
         """Read on from the last place: what was read of the lines behind it may not have been landed."""
-        place = self.read_up_to
+        place, self.counted = self.read_up_to, Tally()
         offset, known = (0, ()) if place is None else (place.offset, (place.fingerprint, place.parser))
         self.parser = LineParser(self._reading, *known)
         self.opened.seek(offset)
         self.reader = BlockReader(self.opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
+
+    @property
+    def source(self) -> str:
+        """The log's name in its rows."""
+        return self._reading.source
 
     @property
     def is_settled(self) -> bool:

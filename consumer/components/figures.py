@@ -124,6 +124,25 @@ class ResponseTimes:
 
 
 @dataclass(frozen=True)
+class RejectedLog:
+    """A log and its lines, each counted once: merged or rejected. ``reason`` is the most frequent one.
+
+    :param unparsed: those of the rejected lines that are no request at all.
+    """
+
+    source: str
+    lines: int
+    rejected: int
+    unparsed: int
+    reason: str | None
+
+    @property
+    def share(self) -> float:
+        """The part of the lines that was rejected."""
+        return self.rejected / self.lines
+
+
+@dataclass(frozen=True)
 class Panels:
     """What the exact tables answer besides days, agents and IPs. A ranking whose table is not there is missing."""
 
@@ -135,7 +154,7 @@ class Panels:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything in the lake in figures, or what ``filters`` leave of it; ``reasons`` and ``identity`` are the whole lake's.
+    """Everything in the lake in figures, or what ``filters`` leave of it; ``reasons``, ``rejected_logs`` and ``identity`` are the whole lake's.
 
     ``totals`` are over all days, by mode. ``top_mode`` says whose figures ``agents`` and ``ips`` are. ``waiting``
     landed files are not merged yet, and no part of the identity. ``stale`` is a sentence if batch lacks what is merged;
@@ -156,6 +175,7 @@ class Report:
     filters: Filters = EVERYTHING
     panels: Panels = field(default_factory=Panels)
     notes: Sequence[str] = ()
+    rejected_logs: Sequence[RejectedLog] = ()
 
     @property
     def has_data(self) -> bool:

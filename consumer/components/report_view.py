@@ -9,6 +9,7 @@ from consumer.components.figures import Day, Figures, Report, Top, minus
 from consumer.components.filters import Filters
 from consumer.components.identity import Identity
 from consumer.components.panel_view import panel_tables, panels_json
+from consumer.components.rejected_logs import LEAST_SHARE
 from lakehouse.lake import Lake
 from lakehouse.readable import bytes_text, count_text, counted_text, new_table, safe, short_count_text
 
@@ -40,6 +41,7 @@ def as_json(seen: Report) -> dict[str, Any]:
         "filters": _filters_json(seen.filters),
         "panels": panels_json(seen.panels),
         "notes": list(seen.notes),
+        "rejected_logs": [asdict(log) | {"share": log.share} for log in seen.rejected_logs],
     }
 
 
@@ -82,6 +84,7 @@ def render(seen: Report) -> "RenderableType":
             *panel_tables(seen.panels, seen.filters),
             *(safe(note, "yellow") for note in seen.notes),
             *_reasons_tables(seen),
+            *_rejected_logs_tables(seen),
             _identity_lines(seen),
         ]
     if seen.stale:
@@ -211,6 +214,24 @@ def _reasons_tables(seen: Report) -> "list[RenderableType]":
     for reason, rows in seen.reasons.items():
         table.add_row(safe(reason), count_text(rows))
     return [table]
+
+
+def _rejected_logs_tables(seen: Report) -> "list[RenderableType]":
+    """The worst logs, and how to see what is wrong with one."""
+    if not seen.rejected_logs:
+        return []
+    table = new_table(f"Logs with {100 * LEAST_SHARE:g} % or more of their lines rejected, the worst first")
+    table.expand = True
+    table.add_column("log", ratio=3, overflow="fold")
+    for name in ("lines", "rejected", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("main reason", ratio=2, overflow="fold")
+    for log in seen.rejected_logs:
+        counts = (short_count_text(log.lines), short_count_text(log.rejected), f"{100 * log.share:.1f} %")
+        table.add_row(safe(log.source), *counts, safe(log.reason or ""))
+    if not any(log.unparsed for log in seen.rejected_logs):
+        return [table]
+    return [table, safe("To see how a log is read, and what to set: python -m producer inspect LOG", "dim")]
 
 
 def _identity_lines(seen: Report) -> "RenderableType":

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.enrich import with_agents
+from lakehouse.enrich import with_bots
 
 GRAIN = ("event_date", "ip", "agent")
 
@@ -29,5 +29,5 @@ def visitors(requests: DataFrame) -> DataFrame:
 
 def with_bot_requests(visitors: DataFrame, agents: Iterable[str | None]) -> DataFrame:
     """``visitors`` with ``bot_requests`` by today's knowledge of their ``agents``: all of a bot's, none of anyone else's."""
-    known = with_agents(visitors, agents)
+    known = with_bots(visitors, agents)
     return known.withColumn("bot_requests", F.when(F.col("is_bot"), F.col("requests")).otherwise(0))

@@ -15,7 +15,8 @@ import polars as pl
 
 from lakehouse.lake import Lake, waiting_files
 from lakehouse.landed import check
-from producer.follow import POSITIONS
+from lakehouse.producers import positions
+from producer.tallies import kept_tallies
 from tests.faults.kills import Killer, Tally, each_side
 from tests.faults.programs import Programs, kill
 
@@ -103,12 +104,16 @@ def kill_follow(folder: Path, random: Random, kills: int, tally: Tally) -> list[
     follower.send_signal(signal.SIGTERM)
     follower.wait(30)
     kill(follower)
-    return _differences("follow", killer.programs.lake, compared.lake, tally)
+    found = _differences("follow", killer.programs.lake, compared.lake, tally)
+    counted = sum(report.tally.lines for report in kept_tallies(positions(killer.programs.lake)).reports())
+    if counted != len(landed_rows(compared.lake)):
+        found.append(f"follow: {counted} lines counted, not {len(landed_rows(compared.lake))}")
+    return found
 
 
 def has_looked(lake: Lake) -> bool:
     """Whether a follower has ever looked at its logs."""
-    return (lake.checkpoint("follow") / POSITIONS).exists()
+    return positions(lake).exists()
 
 
 def log_lines(random: Random, count: int) -> bytes:

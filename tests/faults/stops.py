@@ -69,19 +69,22 @@ def stop(
 
 
 def stop_producers(folder: Path, random: Random, stops: Stops, points: int | None = None) -> None:
-    """Each producer is stopped at its points (all, or so many of each), and then runs to its end: no line is lacking.
+    """Each producer is stopped at its points (all, or so many of each), and then runs to its end: no row is lacking.
 
-    Log lines are as many bytes as several blocks, in a log that has not changed for long.
+    Log lines are as many bytes as several blocks, in a log that has not changed for long. Simulated events have a seed.
     """
     logs = folder / "logs"
     logs.mkdir(parents=True)
     log = logs / "access.log"
     log.write_bytes(log_lines(random, LINES))
-    compared = _programs(folder / "undisturbed")
-    compared.run("producer", "ingest", str(log))
-    expected = landed_rows(compared.lake)
-    for name, all_points in (("ingest", POINTS_OF_INGEST), ("follow", POINTS_OF_FOLLOW)):
-        words = ("producer", "ingest", str(log), *(["--follow"] if name == "follow" else []))
+    ingest = ("producer", "ingest", str(log))
+    simulate = ("producer", "simulate", "--events", str(LINES), "--seed", str(random.randrange(10**6)))
+    of_the_log, simulated = _undisturbed(folder / "undisturbed", ingest), _undisturbed(folder / "unstopped", simulate)
+    for name, words, all_points, expected in (
+        ("ingest", ingest, POINTS_OF_INGEST, of_the_log),
+        ("follow", (*ingest, "--follow"), POINTS_OF_FOLLOW, of_the_log),
+        ("simulate", simulate, POINTS_OF_INGEST, simulated),
+    ):
         programs = _programs(folder / name)
         chosen = random.sample(all_points, points) if points else all_points
         for point in chosen:
@@ -115,6 +118,13 @@ def stop_jobs(folder: Path, seed: int, count: int, stops: Stops, undisturbed: Ca
     for programs in (stopped, compared):
         undisturbed(programs)
     return differences(contents(stopped.lake), contents(compared.lake))
+
+
+def _undisturbed(folder: Path, words: Sequence[str]) -> set[tuple[object, ...]]:
+    """What a producer lands that nobody stops."""
+    programs = _programs(folder)
+    programs.run(*words)
+    return landed_rows(programs.lake)
 
 
 def _land_all(programs: Programs, words: Sequence[str], expected: set[tuple[object, ...]]) -> None:

@@ -204,6 +204,7 @@ PARTS_OF_QUERIES = {
     "cleaner/maintain.py": {"table(path)", "where"},
     "consumer/components/counter.py": {"name", "query", "', '.join(EXACT_TABLES[name].columns)"},
     "consumer/components/day_panels.py": {"names"},
+    "consumer/components/rejected_logs.py": {"name", "rows", "', '.join(columns)"},
     "consumer/components/response_times.py": {"condition", "limit"},
     "consumer/components/table_reader.py": {"relation"},
     "consumer/page/pipeline.py": {"QUARANTINED_ROWS"},

@@ -19,7 +19,7 @@ def test_producers_that_are_stopped_end_quietly_and_land_every_row(tmp_path: Pat
     stops = Stops()
     stop_producers(tmp_path, Random(SEED), stops, points=2)
     assert stops.wrong == [], AGAIN
-    assert stops.count == 6
+    assert stops.count == 9
 
 
 @pytest.mark.spark

@@ -60,10 +60,47 @@ def test_each_agent_is_known_once_however_many_fit_into_memory(
     spark: SparkSession, tmp_path: Path, at_once: int, name: str
 ) -> None:
     requests = spark.createDataFrame([(a[0], n) for a in AGENTS for n in (1, 2)], "agent string, n int")
-    found = joined(requests, replace(agents_known(), at_once=at_once), tmp_path / name).collect()
+    found = joined(requests, replace(agents_known(most=None), at_once=at_once), tmp_path / name).collect()
     expected = [(agent, n, *known) for agent, *known in AGENTS for n in (1, 2)]
     assert sorted(map(tuple, found), key=repr) == sorted(expected, key=repr)
     assert (tmp_path / name).exists() == (at_once < len(AGENTS) - 1)
+
+
+@pytest.mark.parametrize(
+    ("most", "looked_up"),
+    [
+        (None, {"a", "b", "c", "d", "e", None}),
+        (6, {"a", "b", "c", "d", "e", None}),
+        (5, {"a", "b", "c", "d"}),  # e and null have as many requests: neither or both
+        (4, {"a", "b", "c", "d"}),
+        (2, {"a", "b"}),
+        (1, set()),
+        (0, set()),
+    ],
+)
+def test_of_too_many_agents_those_with_the_most_requests_are_looked_up_and_no_row_is_lost(
+    spark: SparkSession, tmp_path: Path, most: int | None, looked_up: set[str | None]
+) -> None:
+    numbers = {"a": 9, "b": 9, "c": 3, "d": 2, "e": 1, None: 1}
+    calls: list[str | None] = []
+
+    def find(agent: str | None) -> tuple[str | None, ...]:
+        calls.append(agent)
+        return ("Browser", "OS", None, False, None, None)  # type: ignore[return-value]
+
+    knowledge = replace(agents_known(most), at_once=1, find=find)
+    requests = spark.createDataFrame(
+        [(a, n) for a, count in numbers.items() for n in range(count)], "agent string, n int"
+    )
+    found = joined(requests, knowledge, tmp_path).collect()
+    browsers = {agent: "Browser" if agent in looked_up else None for agent in numbers}
+    expected = [
+        (agent, n, browsers[agent], "OS" if browsers[agent] else None, None, False, None, None)
+        for agent, count in numbers.items()
+        for n in range(count)
+    ]
+    assert sorted(map(tuple, found), key=repr) == sorted(expected, key=repr)
+    assert sorted(calls, key=repr) == sorted(looked_up, key=repr)  # each once
 
 
 @pytest.mark.parametrize("at_once", [1, 200_000])
@@ -96,6 +133,27 @@ def test_a_merge_leaves_the_same_however_many_fit_into_memory(
     expected = [(f"a{n}", known[3], known[4], ips[n % len(ips)][1]) for n, (_, *known) in enumerate(AGENTS)]
     assert rows(lake.delta, "event_id", "is_bot", "bot", "country") == expected
     assert not (lake.landing / STAGED_FOLDER).exists()
+
+
+@pytest.mark.apache_spark
+def test_a_rebuild_looks_up_what_a_merge_of_too_many_agents_left(
+    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enrich, "AGENTS_AT_ONCE", 1)
+    monkeypatch.setattr(cleaner_enrich, "AGENTS_IN_FULL", 1)
+    lake = settings.lake
+    batch = [landed(f"a{n}", agent=agent) for n, agent in enumerate([CHROME, CHROME, GPTBOT, OTHER_BOT])]
+    land_parquet(lake.landing / "a.parquet", batch)
+    merge(settings, lambda: spark)
+    columns = ("event_id", "browser", "os", "is_bot", "bot", "bot_class")
+    chrome = [("a0", "Chrome", "Windows", False, None, None), ("a1", "Chrome", "Windows", False, None, None)]
+    assert rows(lake.delta, *columns) == [
+        *chrome, ("a2", None, None, True, "GPTBot", "ai-crawler"), ("a3", None, None, True, None, None),
+    ]  # fmt: skip
+    rebuild(settings, lambda: spark)
+    assert rows(lake.delta, *columns) == [
+        *chrome, ("a2", "GPTBot", None, True, "GPTBot", "ai-crawler"), ("a3", "FooBot", None, True, "FooBot", None),
+    ]  # fmt: skip
 
 
 @pytest.mark.apache_spark

@@ -1,7 +1,18 @@
+from dataclasses import replace
+
 import crawleruseragents
 import pytest
 
-from lakehouse.agents import AGENT_COLUMNS, ENTRY_BYTES, PARSED_CHARACTERS, Agent, AgentCache, parse_agent, parsed_part
+from lakehouse.agents import (
+    AGENT_COLUMNS,
+    ENTRY_BYTES,
+    PARSED_CHARACTERS,
+    Agent,
+    AgentCache,
+    parse_agent,
+    parse_kind,
+    parsed_part,
+)
 from lakehouse.bots import NAME_CHARACTERS, Bot, bot_name, find_bot, known_bots
 
 CHROME = (
@@ -105,6 +116,37 @@ def test_names_of_bots_are_short_printable_and_without_a_version() -> None:
 )
 def test_a_name_is_read_from_the_pattern_or_what_it_finds(pattern: str, instances: list[str], name: str) -> None:
     assert bot_name(pattern, instances) == name
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        (None, Agent(None, None, None, is_bot=False)),
+        ("", Agent(None, None, None, is_bot=False)),
+        (CHROME, Agent(None, None, None, is_bot=False)),
+        (IPHONE, Agent(None, None, "iPhone", is_bot=False)),
+        ("curl/7.68.0", Agent(None, None, None, is_bot=True, bot="curl", bot_class="http-library")),
+        (GOOGLEBOT, Agent(None, None, "Spider", is_bot=True, bot="Googlebot", bot_class="search-engine")),
+        ("Mozilla/5.0 (compatible; FooBot/1.0)", Agent(None, None, "Spider", is_bot=True)),
+    ],
+)
+def test_the_kind_of_an_agent_is_known_without_its_browser_and_os(agent: str | None, expected: Agent) -> None:
+    assert parse_kind(agent) == expected
+
+
+def test_an_agent_is_of_the_same_kind_wherever_it_is_parsed() -> None:
+    agents = [
+        *INSTANCES[::10],
+        CHROME,
+        "Mozilla/5.0 (compatible; FooBot/1.0)",
+        "Mozilla/5.0 (Linux; Android 9; CUBOT X19) Chrome/1",
+    ]
+    named = {agent for agent in agents if find_bot(agent)}
+    kinds = [replace(parse_kind(agent), bot=None) for agent in agents if agent not in named]
+    kinds += [parse_kind(agent) for agent in agents if agent in named]
+    known = [replace(parse_agent(agent), browser=None, os=None, bot=None) for agent in agents if agent not in named]
+    known += [replace(parse_agent(agent), browser=None, os=None) for agent in agents if agent in named]
+    assert kinds == known
 
 
 def test_agents_that_are_the_same_as_far_as_they_are_read_are_kept_once() -> None:

@@ -204,8 +204,11 @@ def test_sigterm_publishes_what_is_there_and_exits_0(conf: Path, tmp_path: Path,
         {} if command == "standard input" else {command: (files, rows, False)}
     )
     code, output = run("status", "--conf", conf)
-    stopped = re.fullmatch(r"(simulate|follow): stopped \d+ s ago; start it with: python -m producer .*\n", output)
+    first, *others = output.splitlines()
+    stopped = re.fullmatch(r"(simulate|follow): stopped \d+ s ago; start it with: python -m producer .*", first)
     assert (code, stopped is None) == (1, command == "standard input")
+    if command == "follow":
+        assert others == ["follow: landed so far of 1 log", f"  {tmp_path / 'a.log'}: 1 line: 1 combined"]
 
 
 def record(lake: Lake, name: str, **changes: Any) -> None:
@@ -249,7 +252,7 @@ def test_a_producers_status_as_json_has_the_same_and_the_limit_is_a_setting(conf
     never |= dict.fromkeys(("started_at", "progress_at", "landed_at", "ended_at"))
     running = {"state": "running", "started_at": then, "progress_at": then, "landed_at": then, "ended_at": None}
     assert (code, seen) == (0, {
-        "data_lake": str(lake.root), "late": [], "exit_code": 0,
+        "data_lake": str(lake.root), "late": [], "exit_code": 0, "followed_logs": [],
         "producers": {"simulate": never, "follow": running | {"files": 12, "rows": 60_000, "unreadable": 0}},
     })  # fmt: skip
 

@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from rich.console import Console
 
-from consumer.components.figures import Day, Figures, Ranked, Report, Top, minus, total
+from consumer.components.figures import Day, Figures, Ranked, RejectedLog, Report, Top, minus, total
 from consumer.components.identity import identity
 from consumer.monitor import status
 from consumer.report import as_json, render, report
@@ -423,6 +423,7 @@ def made() -> Report:
         waiting=10**6,
         stale=HOSTILE,
         visitor_error=0.016,
+        rejected_logs=[RejectedLog(HOSTILE, 10**9, 10**9, 10**9, HOSTILE)],
     )
 
 
@@ -433,7 +434,9 @@ def test_nothing_from_outside_acts_on_the_terminal(made: Report, width: int) -> 
     assert "forged line" in text
     assert not any(line.startswith("forged line") for line in text.splitlines())
     if width == 400:
-        assert text.count(ESCAPED) == 7  # four top lists, the reason, the file, the stale sentence
+        assert (
+            text.count(ESCAPED) == 9
+        )  # four top lists, the reason, a log and its reason, the file, the stale sentence
 
 
 def test_eighty_columns_hold_the_largest_figures_and_long_agents_are_cut(made: Report) -> None:

@@ -99,36 +99,47 @@ def fields_of(
     if has_url:
         fields = with_url_split(fields)
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
+    columns = _typed(fields, options, time_format)
     if forwarded is not None:
-        fields = fields.with_columns(pl.col(forwarded).alias("forwarded"))
+        columns["forwarded"] = pl.col(forwarded)
     elif (
         "rest" in extras and options.client_field is None and texts["rest"].null_count() < texts.height
     ):  # as in nginx's packaged format "main"
-        fields = fields.with_columns(pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)').alias("forwarded"))
-    fields = fields.with_columns(_typed(fields, options, time_format))
-    return with_all_fields(fields.with_columns(rescued_json(texts, extras)))
+        columns["forwarded"] = pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)')
+    columns["rescued"] = pl.lit(rescued_json(texts, extras))
+    return with_all_fields(fields, columns)
 
 
-def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> list[pl.Expr]:
+def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> dict[str, pl.Expr]:
+    """By column what is made of its text."""
     if time_format == LOGGED:
         timestamp = logged_times(fields["time"])
     else:
         time = fields["time"] if time_format is None else _formatted_times(fields["time"], time_format)
         timestamp = instants(time, options.time_zone)
-    columns = [pl.lit(timestamp).alias("timestamp")]
+    columns = {"timestamp": pl.lit(timestamp)}
     if "bytes" in fields.columns:
-        size = pl.col("bytes").cast(pl.Int64, strict=False)
-        is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
-        has_size = is_none | (size >= 0).fill_null(value=False)
-        columns = [
-            pl.when(has_size).then(pl.lit(timestamp)).alias("timestamp"),
-            pl.when(size >= 0).then(size).alias("bytes"),
-        ]
+        columns |= _sizes(fields["bytes"], timestamp)
     if "status" in fields.columns:
-        columns.append(pl.col("status").cast(pl.Int32, strict=False))
+        columns["status"] = pl.col("status").cast(pl.Int32, strict=False)
     if "site" in fields.columns:
-        columns.append(pl.col("site").str.replace(r":[0-9]+$", "").replace(["-", ""], None))
+        site = pl.col("site").str.replace(r":[0-9]+$", "")
+        columns["site"] = pl.when((site != "-") & (site != "")).then(site)
     return columns
+
+
+def _sizes(texts: pl.Series, timestamp: pl.Series) -> dict[str, pl.Expr]:
+    """The numbers of bytes, and the timestamps without those of lines that have an odd one: these do not parse."""
+    size = texts.cast(pl.Int64, strict=False)
+    unread = size.null_count() - texts.null_count()
+    if unread == int((texts == "-").sum()) and not (size < 0).any():  # as in most blocks
+        return {"bytes": pl.lit(size)}
+    is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
+    has_size = is_none | pl.lit(size >= 0).fill_null(value=False)
+    return {
+        "timestamp": pl.when(has_size).then(pl.lit(timestamp)),
+        "bytes": pl.lit(size.set(size < 0, None)),
+    }
 
 
 def _formatted_times(texts: pl.Series, time_format: str) -> pl.Series:

@@ -19,7 +19,9 @@ from producer.formats.columns import TIMESTAMP
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
-_MONTH_ORDER = np.argsort(_MONTH_KEYS)
+# By the last two letters of its name, no two months have the same, a month's number, from 0.
+_MONTH_NUMBERS = np.zeros(1 << 16, dtype=np.int32)
+_MONTH_NUMBERS[_MONTH_KEYS & 0xFFFF] = np.arange(len(_MONTHS))
 _MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
 _ISO_CHARACTERS = len("2015-05-17T10:05:03+00:00")
@@ -196,8 +198,7 @@ def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], 
 
     day, year, hour, minute, second = number(0, 2), number(7, 11), number(12, 14), number(15, 17), number(18, 20)
     month_keys = (characters[3] << 16) | (characters[4] << 8) | characters[5]
-    found = np.searchsorted(_MONTH_KEYS, month_keys, sorter=_MONTH_ORDER)
-    month = _MONTH_ORDER[np.minimum(found, len(_MONTHS) - 1)]
+    month = _MONTH_NUMBERS[month_keys & 0xFFFF]
     is_month = _MONTH_KEYS[month] == month_keys
     is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     month_days = _MONTH_DAYS[month] + (is_leap & (month == 1))

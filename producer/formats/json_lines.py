@@ -86,7 +86,7 @@ class LtsvFormat:
 
 
 def _learnt(lines: pl.Series, columns: "Columns") -> "Template | None":
-    from producer.formats.templates import learnt
+    from producer.formats.learning import learnt
 
     for line in lines.head(LEARNT_FROM):
         entry = json_object(line)
@@ -238,7 +238,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
     if entry is None:
         return NOT_PARSED
     try:
-        flat = dict(_leaves(entry, ()))
+        flat = dict(leaves(entry, ()))
         plan = columns.plan(tuple(flat))
         found = chosen_values(flat, plan, columns)
         if "time" not in found or not ("request" in found or "target" in found):
@@ -256,11 +256,11 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
     return (*texts, forwarded, rescued)
 
 
-def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
+def leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
     for key, value in entry.items():
         path = (*above, key)
         if isinstance(value, dict) and len(path) < DEEPEST:
-            yield from _leaves(value, path)
+            yield from leaves(value, path)
         else:
             yield path, value
 

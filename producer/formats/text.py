@@ -99,7 +99,7 @@ def fields_of(
     if has_url:
         fields = with_url_split(fields)
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
-    columns = _typed(fields, options, time_format)
+    columns = typed_columns(fields, options, time_format)
     if forwarded is not None:
         columns["forwarded"] = pl.col(forwarded)
     elif (
@@ -110,7 +110,7 @@ def fields_of(
     return with_all_fields(fields, columns)
 
 
-def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> dict[str, pl.Expr]:
+def typed_columns(fields: pl.DataFrame, options: Options, time_format: str | None = None) -> dict[str, pl.Expr]:
     """By column what is made of its text."""
     if time_format == LOGGED:
         timestamp = logged_times(fields["time"])

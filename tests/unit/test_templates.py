@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from producer.formats.json_lines import FEWEST_LINES, Columns, JsonFormat, json_object
 from producer.formats.keys import JSON_KEYS
 from producer.formats.options import Options
-from producer.formats.templates import learnt
+from producer.formats.learning import learnt
 
 ENTRY: dict[str, Any] = {
     "time_iso8601": "2026-11-27T10:01:00+01:00", "remote_addr": "192.0.2.1", "remote_user": "-", "request": "GET /a?b HTTP/1.1",

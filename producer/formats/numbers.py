@@ -1,0 +1,38 @@
+"""Numbers of JSON as Python's own module writes what it has read. Pure and vectorised."""
+
+import polars as pl
+
+# So many characters have fifteen digits at most, which a float keeps.
+_KEPT_CHARACTERS = 16
+_SMALL = "0.0000"
+_WITH_EXPONENT = r"^-?[1-9](?:\.[0-9]{0,13}[1-9])?e-(?:0[5-9]|[1-9][0-9])$"
+
+
+def as_python_writes(numbers: pl.Series) -> pl.Series:
+    """``0.250`` is ``0.25`` and ``0.00002`` is ``2e-05``; null where this function does not know."""
+    if not numbers.str.contains("[.e]").any():
+        return numbers
+    text = pl.col(numbers.name)
+    is_whole = ~text.str.contains(".", literal=True)
+    trimmed = text.str.strip_chars_end("0")
+    plain = pl.when(is_whole).then(text).when(trimmed.str.ends_with(".")).then(trimmed + "0").otherwise(trimmed)
+    is_known = is_exact(text) & ~text.str.starts_with("-" + _SMALL) & ~text.str.contains("e", literal=True)
+    written = pl.when(text.str.starts_with(_SMALL)).then(_small(trimmed)).otherwise(plain)
+    spelled = pl.when(text.str.contains(_WITH_EXPONENT)).then(text)
+    return numbers.to_frame().select(pl.when(is_known).then(written).otherwise(spelled)).to_series()
+
+
+def is_exact(text: pl.Expr) -> pl.Expr:
+    """Whether a float keeps all digits of a number that is written without exponent."""
+    is_short = (text.str.len_bytes() <= _KEPT_CHARACTERS) | ~text.str.contains(".", literal=True)
+    return is_short | (text.cast(pl.Float64, strict=False).cast(pl.String) == text)
+
+
+def _small(trimmed: pl.Expr) -> pl.Expr:
+    """Of numbers below 0.0001, without zeros at their ends."""
+    fraction = trimmed.str.slice(len("0."))
+    digits = fraction.str.strip_chars_start("0")
+    power = fraction.str.len_bytes() - digits.str.len_bytes() + 1
+    more = pl.when(digits.str.len_bytes() > 1).then("." + digits.str.slice(1)).otherwise(pl.lit(""))
+    written = pl.concat_str(digits.str.slice(0, 1), more, pl.lit("e-"), power.cast(pl.String).str.zfill(2))
+    return pl.when(digits == "").then(pl.lit("0.0")).otherwise(written)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole, leaves
+from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole
 from producer.formats.numbers import is_exact
 from producer.formats.requests import TOKEN
 from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, Shape, leaf_of, plain, shape_of
@@ -55,10 +55,11 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
     if shape is None:
         return None
     nodes = dict(shape.nodes(DEEPEST))
-    plan = columns.plan(tuple(nodes))
+    flat = columns.wanted(entry)
+    plan = columns.plan(tuple(flat))
     if any(_is_list_of_texts(nodes[path]) for paths in plan.values() for path in paths):
         return None
-    found = chosen_values(dict(leaves(entry, ())), plan, columns)
+    found = chosen_values(flat, plan, columns)
     places = _places(nodes, plan, found)
     if places is None or not _is_settled(nodes, plan, found, columns):
         return None

@@ -67,4 +67,4 @@ class Template:
             )
             lines = read.to_series()
             texts = texts.hstack(lines.str.extract_groups(stretch).struct.unnest())
-        return texts.with_columns(as_python_writes(texts[number]) for number in self.numbers)
+        return texts.with_columns(as_python_writes(texts, self.numbers))

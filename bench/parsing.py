@@ -37,7 +37,9 @@ def main(
             told = f"{log.name}: {pairs[0][0]['lines'] / seconds:,.0f} lines/s, {pairs[0][0]['unparsed']} unparsed"
             if other is not None:
                 ratios = [own["seconds"] / beside["seconds"] for own, beside in pairs if beside is not None]
-                told += f"; {statistics.median(ratios):.3f} times the other's time ({min(ratios):.3f} to {max(ratios):.3f})"
+                told += (
+                    f"; {statistics.median(ratios):.3f} times the other's time ({min(ratios):.3f} to {max(ratios):.3f})"
+                )
             typer.echo(told)
 
 
@@ -90,7 +92,7 @@ def serve(log_format: str) -> None:
 
     keep_freed_memory()
     for line in sys.stdin:
-        print(json.dumps(parsed(Path(line.rstrip("\n")), log_format)), flush=True)
+        typer.echo(json.dumps(parsed(Path(line.rstrip("\n")), log_format)))
 
 
 if __name__ == "__main__":

@@ -89,8 +89,14 @@ class LineParser:
 
 
 def landed_rows(
-    block: Block, spans: Spans, reading: Reading, log_fingerprint: str, parser: str | None, ingested_at: datetime,
-    *, may_have_headers: bool,
+    block: Block,
+    spans: Spans,
+    reading: Reading,
+    log_fingerprint: str,
+    parser: str | None,
+    ingested_at: datetime,
+    *,
+    may_have_headers: bool,
 ) -> tuple[pl.DataFrame, Tally]:
     """The block's lines as rows with the columns of ``LANDED``, in order, and what they were.
 

@@ -9,15 +9,13 @@ from typing import NamedTuple
 import polars as pl
 
 from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole
-from producer.formats.numbers import is_exact
+from producer.formats.numbers import INTEGER, NUMBER, is_exact
 from producer.formats.requests import TOKEN
 from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, Shape, leaf_of, plain, shape_of
 from producer.formats.templates import Template
 
 # Of one expression: with one more for all that it reads, as many as Rust's engine for one pass has.
 MOST_GROUPS = 15
-_WHOLE = r"(?:0|-?[1-9][0-9]{0,17})"
-_NUMBER = rf"{_WHOLE}(?:\.[0-9]{{1,17}})?(?:e-[0-9]{{2}})?"
 _SECONDS = r"[1-9][0-9]{8,17}(?:\.[0-9]{1,9})?"
 _ADDRESS = r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|^[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*$"
 # What is a time for sure: ISO 8601, Combined's, seconds.
@@ -114,12 +112,16 @@ def _is_settled(nodes: Mapping[Path, Node], plan: Plan, found: Mapping[str, Valu
     return not absent
 
 
-def _looks(places: Mapping[str, Place], plan: Plan, found: Mapping[str, Value], columns: Columns) -> dict[int, str] | None:
+def _looks(
+    places: Mapping[str, Place], plan: Plan, found: Mapping[str, Value], columns: Columns
+) -> dict[int, str] | None:
     """By the number of a column's leaf the expression for its value, ``None`` where the learnt value does not look like it."""
     looks = {}
     for column, place in places.items():
         look = _target_look(place, plan, found, columns) if column == "target" else _look(column, place)
-        if re.fullmatch(look, place.leaf.text) is None or (place.leaf.kind == "number" and column in ("request", "target")):
+        if re.fullmatch(look, place.leaf.text) is None or (
+            place.leaf.kind == "number" and column in ("request", "target")
+        ):
             return None
         if place.leaf.kind == "string":
             look = f'"{look}"'
@@ -135,7 +137,7 @@ def _look(column: str, place: Place) -> str:
         return f"(?P<time>{next((look for look in usual if re.fullmatch(look, place.leaf.text)), _SECONDS)})"
     if column == "request":
         return _REQUEST
-    return f"(?P<{column}>{STRING if place.leaf.kind == 'string' else _WHOLE})"
+    return f"(?P<{column}>{STRING if place.leaf.kind == 'string' else INTEGER})"
 
 
 def _target_look(place: Place, plan: Plan, found: Mapping[str, Value], columns: Columns) -> str:
@@ -190,7 +192,7 @@ def _stretches(shape: Shape, looks: Mapping[int, str]) -> list[str]:
 
 
 def _other_look(leaf: Leaf) -> str:
-    looks = {"string": f'"(?P<{_group(leaf)}>{STRING})"', "number": f"(?P<{_group(leaf)}>{_NUMBER})"}
+    looks = {"string": f'"(?P<{_group(leaf)}>{STRING})"', "number": f"(?P<{_group(leaf)}>{NUMBER})"}
     return looks.get(leaf.kind) or (f"(?P<{_group(leaf)}>true|false)" if leaf.kind == "flag" else "null")
 
 
@@ -219,7 +221,11 @@ def _written(node: Node) -> Pieces:
         items = [piece for n, item in enumerate(node.items) for piece in (["," if n else "", *_written(item)])]
         return ["[", *items, "]"]
     pairs = node.by_key.items()
-    return ["{", *(p for n, (key, child) in enumerate(pairs) for p in (("," if n else "") + _key(key), *_written(child))), "}"]
+    return [
+        "{",
+        *(p for n, (key, child) in enumerate(pairs) for p in (("," if n else "") + _key(key), *_written(child))),
+        "}",
+    ]
 
 
 def _key(key: str) -> str:

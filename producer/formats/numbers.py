@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+INTEGER = r"(?:0|-?[1-9][0-9]{0,17})"
+# As most loggers write numbers.
+NUMBER = rf"{INTEGER}(?:\.[0-9]{{1,17}})?(?:e-[0-9]{{2}})?"
 # So many characters have fifteen digits at most, which a float keeps.
 _KEPT_CHARACTERS = 16
 _SMALL = "0.0000"
@@ -14,9 +17,13 @@ _WITH_EXPONENT = r"^-?[1-9](?:\.[0-9]{0,13}[1-9])?e-(?:0[5-9]|[1-9][0-9])$"
 def as_python_writes(texts: pl.DataFrame, names: Sequence[str]) -> list[pl.Expr]:
     """``0.250`` is ``0.25`` and ``0.00002`` is ``2e-05``; null where this function does not know.
 
-    :param names: columns that are numbers: up to eighteen digits, a fraction, a negative exponent. Those that change come back.
+    :param names: columns that look like ``NUMBER``. Those that change come back.
     """
-    looks = texts.select(pl.col(name).str.contains(look).any().alias(f"{name}{n}") for name in names for n, look in enumerate((r"[.e]", _IS_ODD)))
+    looks = texts.select(
+        pl.col(name).str.contains(look).any().alias(f"{name}{n}")
+        for name in names
+        for n, look in enumerate((r"[.e]", _IS_ODD))
+    )
     found = looks.row(0, named=True) if names else {}
     return [
         (_any_number(pl.col(name)) if found[f"{name}1"] else _trimmed(pl.col(name))).alias(name)
@@ -38,7 +45,9 @@ def _trimmed(text: pl.Expr) -> pl.Expr:
 
 def _any_number(text: pl.Expr) -> pl.Expr:
     is_known = is_exact(text) & ~text.str.starts_with("-" + _SMALL) & ~text.str.contains("e", literal=True)
-    written = pl.when(text.str.starts_with(_SMALL)).then(_small(text.str.strip_chars_end("0"))).otherwise(_trimmed(text))
+    written = (
+        pl.when(text.str.starts_with(_SMALL)).then(_small(text.str.strip_chars_end("0"))).otherwise(_trimmed(text))
+    )
     return pl.when(is_known).then(written).when(text.str.contains(_WITH_EXPONENT)).then(text)
 
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from producer.formats.numbers import NUMBER
+
 MOST_VALUES = 80
 # Objects and lists within each other.
 DEEPEST_SHAPE = 8
 STRING = r'[^"\\\x00-\x1f]*'
-_STRING = re.compile(rf'"({STRING})"')
-_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:e-[0-9]{2})?(?![0-9.eE])")
-_WORD = re.compile(r"true|false|null")
+_KEY = re.compile(rf'"({STRING})"')
+_VALUE = re.compile(rf'"(?P<string>{STRING})"|(?P<number>{NUMBER})(?![0-9.eE])|(?P<flag>true|false)|(?P<null>null)')
 _BLANKS = re.compile(" *")
 
 Path = tuple[str, ...]
@@ -117,7 +118,7 @@ class _Scanner:
         found = Members()
         self._text("{")
         while not self._is_over("}", has_before=bool(found.by_key)):
-            key = self._match(_STRING)
+            key = self._match(_KEY)
             if key[1] in found.by_key:
                 raise NoShapeError
             self._blanks()
@@ -144,19 +145,14 @@ class _Scanner:
         return False
 
     def _leaf(self) -> Leaf:
-        for kind, look in (("string", _STRING), ("number", _NUMBER), ("word", _WORD)):
-            match = look.match(self._line, self.place)
-            if match is not None:
-                break
-        else:
+        found = _VALUE.match(self._line, self.place)
+        if found is None or self._count == MOST_VALUES:
             raise NoShapeError
+        kind = found.lastgroup
+        assert kind is not None
+        leaf = Leaf(self._count, kind, found[kind])
         self._count += 1
-        if self._count > MOST_VALUES:
-            raise NoShapeError
-        if kind == "word":
-            kind = "null" if match[0] == "null" else "flag"
-        leaf = Leaf(self._count - 1, kind, match[1] if kind == "string" else match[0])
-        self.place = match.end()
+        self.place = found.end()
         self.pieces.append(leaf)
         return leaf
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import polars as pl
 
 from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole
+from producer.formats.keys import NESTING_KEYS
 from producer.formats.numbers import INTEGER, NUMBER, is_exact
 from producer.formats.requests import TOKEN
 from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, Shape, leaf_of, plain, shape_of
+from producer.formats.stretches import stretches_of
 from producer.formats.templates import Template
 
-# Of one expression: with one more for all that it reads, as many as Rust's engine for one pass has.
-MOST_GROUPS = 15
 _SECONDS = r"[1-9][0-9]{8,17}(?:\.[0-9]{1,9})?"
 _ADDRESS = r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|^[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*$"
 # What is a time for sure: ISO 8601, Combined's, seconds.
@@ -69,10 +69,9 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
     if forwarded is not None and groups.get(forwarded.number) in ("request", "target"):
         return None
     rescued = _joined(_kept(shape.root, (), {place.path for place in places.values()}))
-    stretches = _stretches(shape, looks)
     return Template(
-        stretches,
-        [*_conditions(places, plan), *(pl.col(f"read{n}").is_not_null() for n in range(1, len(stretches)))],
+        stretches_of(_look_of(piece, looks) for piece in shape.pieces),
+        _conditions(places, plan),
         [pl.lit(piece) if isinstance(piece, str) else pl.col(_group(piece)) for piece in rescued],
         [_group(piece) for piece in rescued if isinstance(piece, Leaf) and piece.kind == "number"],
         None if forwarded is None else groups.get(forwarded.number, _group(forwarded)),
@@ -88,6 +87,8 @@ def _places(nodes: Mapping[Path, Node], plan: Plan, found: Mapping[str, Value]) 
     if "time" not in found or not ("request" in found or "target" in found):
         return None
     places = {}
+    if "target" in found and found["target"].path[0] in NESTING_KEYS:  # it may be a URL under either of its names
+        return None
     for column, value in found.items():
         paths = plan["request"] if column == "target" and not plan["target"] else plan[column]
         first = next((path for path in paths if plain(nodes[path]) is not None), None)
@@ -177,18 +178,8 @@ def _conditions(places: Mapping[str, Place], plan: Plan) -> list[pl.Expr]:
 # The line ------------------------------------------------------------------------------------------------------------
 
 
-def _stretches(shape: Shape, looks: Mapping[int, str]) -> list[str]:
-    """Expressions for the line, each with ``MOST_GROUPS`` groups at most."""
-    stretches, count = [""], 0
-    for piece in shape.pieces:
-        look = re.escape(piece) if isinstance(piece, str) else looks.get(piece.number) or _other_look(piece)
-        count += look.count("(?P<")
-        if count > MOST_GROUPS:
-            stretches.append("")
-            count = look.count("(?P<")
-        stretches[-1] += look
-    ends = ["" for _ in stretches[1:]] + ["$"]
-    return [f"^(?P<read{n}>{stretch}){end}" for n, (stretch, end) in enumerate(zip(stretches, ends, strict=True))]
+def _look_of(piece: str | Leaf, looks: Mapping[int, str]) -> str:
+    return re.escape(piece) if isinstance(piece, str) else looks.get(piece.number) or _other_look(piece)
 
 
 def _other_look(leaf: Leaf) -> str:

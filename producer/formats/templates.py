@@ -2,9 +2,6 @@
 
 A template takes only what :mod:`producer.formats.json_lines` would read in the same way; all other lines are left to that module, and a
 test compares the two. :mod:`producer.formats.learning` makes templates.
-
-An expression reads a stretch of the line with at most ``MOST_GROUPS`` values, and the next one goes on behind it: so Rust's engine reads each
-in one pass, however many values there are.
 """
 
 from collections.abc import Sequence
@@ -15,6 +12,7 @@ import polars as pl
 from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.numbers import as_python_writes
 from producer.formats.options import Options
+from producer.formats.stretches import extracted
 from producer.formats.text import typed_columns
 
 
@@ -22,8 +20,7 @@ from producer.formats.text import typed_columns
 class Template:
     """What was learnt from a line.
 
-    :param stretches: expressions, each for what comes behind what the one before has read, the group ``readN``. The other groups are named like
-        columns or, for what goes to ``rescued``, ``v`` and a number.
+    :param stretches: expressions whose groups are named like columns or, for what goes to ``rescued``, ``v`` and a number.
     :param conditions: what must hold, so that a line's columns have the values of the same keys as in the line that this was learnt from.
     :param rescued: the object of what no column took, from pieces of text and groups; none if there is nothing.
     :param numbers: groups of ``rescued`` that are numbers.
@@ -60,11 +57,5 @@ class Template:
 
     def _texts(self, lines: pl.Series) -> pl.DataFrame:
         """The groups; null where the line has another shape."""
-        texts = lines.str.extract_groups(self.stretches[0]).struct.unnest()
-        for n, stretch in enumerate(self.stretches[1:]):
-            read = texts.select(
-                pl.lit(lines).cast(pl.Binary).bin.slice(pl.col(f"read{n}").str.len_bytes()).cast(pl.String)
-            )
-            lines = read.to_series()
-            texts = texts.hstack(lines.str.extract_groups(stretch).struct.unnest())
+        texts = extracted(lines, self.stretches)
         return texts.with_columns(as_python_writes(texts, self.numbers))

@@ -10,6 +10,7 @@ from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import FIELDS, no_fields, rescued_json, with_all_fields
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_request_split, with_target_split, with_url_split
+from producer.formats.stretches import extracted
 from producer.formats.times import LOGGED, instants, logged_times
 
 BLANKS = r" \t\n\v\f\r"
@@ -24,7 +25,7 @@ Reader = Callable[[pl.Series], pl.DataFrame]
 
 @dataclass(frozen=True)
 class Pattern:
-    """A format of lines. Each expression is tried on what those before it missed.
+    """A format of lines. Each expression is tried on what those before it missed; a tuple of them reads one stretch after the other.
 
     Groups are named like columns; ``time``, ``request`` (method, target and protocol) and ``target`` (path and query) are
     taken apart, ``arguments`` is a query that is logged by itself. All others go to ``rescued``.
@@ -35,7 +36,7 @@ class Pattern:
     """
 
     name: str
-    expressions: tuple[str, ...]
+    expressions: tuple[str | tuple[str, ...], ...]
     keys: Mapping[str, str] = field(default_factory=dict)
     has_url: bool = False
     time_format: str | None = None
@@ -44,11 +45,11 @@ class Pattern:
         """``FIELDS`` for each line, in order."""
         return first_that_reads(lines, [self._reader(expression, options) for expression in self.expressions])
 
-    def _reader(self, expression: str, options: Options) -> Reader:
+    def _reader(self, expression: str | tuple[str, ...], options: Options) -> Reader:
         return lambda lines: self._fields(lines, expression, options)
 
-    def _fields(self, lines: pl.Series, expression: str, options: Options) -> pl.DataFrame:
-        texts = lines.str.extract_groups(expression).struct.unnest()
+    def _fields(self, lines: pl.Series, expression: str | tuple[str, ...], options: Options) -> pl.DataFrame:
+        texts = extracted(lines, (expression,) if isinstance(expression, str) else expression)
         if texts["time"].null_count() == texts.height:
             return no_fields(lines.len())
         return fields_of(texts, options, keys=self.keys, has_url=self.has_url, time_format=self.time_format)

@@ -139,7 +139,7 @@ def test_each_value_of_a_line_may_be_anything(logger: str) -> None:
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_usual_line_is_read_by_what_is_learnt(logger: str) -> None:
     for separators in ((",", ":"), (", ", ": ")):
-        line = json.dumps(LOGGERS[logger], separators=separators)
+        line = json.dumps(LOGGERS[logger], ensure_ascii=False, separators=separators)
         entry = json_object(line)
         assert entry is not None
         template = learnt(line, entry, Columns(JSON_KEYS, OPTIONS))

@@ -19,6 +19,7 @@ FIELDS: dict[str, pl.DataType] = {name: kind for name, kind in PARSED.items() if
 }
 
 _NULLS = {name: pl.lit(None, kind) for name, kind in FIELDS.items()}
+_COLUMNS = {name: pl.col(name) for name in FIELDS}
 
 # As JSON writes numbers, and few enough digits for every reader to keep them.
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?$"
@@ -32,7 +33,7 @@ def no_fields(height: int) -> pl.DataFrame:
 
 def with_all_fields(fields: pl.DataFrame, columns: Mapping[str, pl.Expr] | None = None) -> pl.DataFrame:
     """``FIELDS``: from ``columns``, else as they stand in ``fields``, else null."""
-    known = dict(_NULLS) | {name: pl.col(name) for name in fields.columns} | dict(columns or {})
+    known = _NULLS | {name: column for name, column in _COLUMNS.items() if name in fields.columns} | dict(columns or {})
     return fields.select(known[name].alias(name) for name in FIELDS)
 
 

@@ -190,7 +190,7 @@ class _Reading:
         if self._is_row is not None:
             self._tally.lines = int(self._is_row.sum())
         if fields["forwarded"].null_count() < fields.height:
-            peers = fields["ip"].filter(fields["forwarded"].is_not_null())
+            peers = fields["ip"].filter(fields["forwarded"].is_not_null() & fields["timestamp"].is_not_null())
             self._tally.forwarded, self._tally.private = peers.len(), round(private_share(peers) * peers.len())
         fields = with_client(fields, trusted)
         if self._is_complete():

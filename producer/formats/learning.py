@@ -12,7 +12,7 @@ from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_v
 from producer.formats.keys import NESTING_KEYS
 from producer.formats.numbers import INTEGER, NUMBER, is_exact
 from producer.formats.requests import TOKEN
-from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, Shape, leaf_of, plain, shape_of
+from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, leaf_of, plain, shape_of
 from producer.formats.stretches import stretches_of
 from producer.formats.templates import Template
 

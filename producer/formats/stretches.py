@@ -31,15 +31,17 @@ def stretches_of(pieces: Iterable[str], flags: str = "") -> tuple[str, ...]:
 
 
 def extracted(lines: pl.Series, stretches: Sequence[str]) -> pl.DataFrame:
-    """The groups of each line; null where the line does not match."""
+    """The groups of each line.
+
+    :return: ``time`` is null where the line does not match, and so are all groups of a single expression.
+    """
     texts = lines.str.extract_groups(stretches[0]).struct.unnest()
-    if len(stretches) == 1:
-        return texts
     for n, stretch in enumerate(stretches[1:]):
         read_bytes = pl.col(f"{_READ}{n}").str.len_bytes()
         lines = texts.select(pl.lit(lines).cast(pl.Binary).bin.slice(read_bytes).cast(pl.String)).to_series()
         texts = texts.hstack(lines.str.extract_groups(stretch).struct.unnest())
-    last = texts[f"{_READ}{len(stretches) - 1}"]
-    is_whole = last.null_count() == texts[f"{_READ}0"].null_count()
-    texts = texts.select(name for name in texts.columns if not name.startswith(_READ))
-    return texts if is_whole else texts.select(pl.when(pl.lit(last.is_not_null())).then(pl.all()))
+    if len(stretches) == 1:
+        return texts
+    is_whole = pl.col(f"{_READ}{len(stretches) - 1}").is_not_null()
+    times = texts.select(pl.when(is_whole).then("time").alias("time"))
+    return texts.select(name for name in texts.columns if not name.startswith(_READ)).with_columns(times)

@@ -94,6 +94,8 @@ def _places(nodes: Mapping[Path, Node], plan: Plan, found: Mapping[str, Value]) 
         first = next((path for path in paths if plain(nodes[path]) is not None), None)
         if value.path != first or not is_whole(column, value):
             return None
+        if value.text != plain(nodes[value.path]):  # something was made of it
+            return None
         places[column] = Place(value.path, nodes[value.path], len(paths) == 1)
     return places
 

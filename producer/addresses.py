@@ -28,7 +28,8 @@ ADDRESS_LIST = rf'"?(?:(?:unknown|-),[ +]?)*{ADDRESS}(?:,[ +]?(?:{ADDRESS}|unkno
 # What may need more than to be landed as it stands: a port, a list, brackets, a mapped address.
 _IS_PLAIN = r"^(?:[0-9.]+|[0-9A-Fa-f:]+|[^:,\[\]\"\x00-\x20]+)$"
 _IS_MAPPED = r"(?i)^[0:]*:ffff:[0-9a-f:]+$"
-_MAY_BE_ODD = r'[:,\[\]"\x00-\x20]'
+# What of it needs more, and blanks and quotes around it: one pass over a block tells that none does, as a rule.
+_IS_ODD = r'[,\[\]"\x00-\x20]|:.*[^0-9A-Fa-f:]|[^0-9A-Fa-f:].*:|^[0:]*:[Ff]{4}:'
 _WITH_PORT = re.compile(rf"({IPV4}):\d+|\[([0-9A-Fa-f:.%\w]+)\](?::\d+)?", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -44,7 +45,7 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
     :param trusted: the networks of proxies. The client of what comes through one is the rightmost address of
         ``forwarded`` that is in none of them.
     """
-    is_plain = not rows["ip"].str.contains(_MAY_BE_ODD).any()
+    is_plain = not rows["ip"].str.contains(_IS_ODD).any()
     if not is_plain:
         rows = rows.with_columns(pl.col("ip").str.strip_chars('" '))
         is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()

@@ -89,8 +89,8 @@ def event_ids(file_fingerprint: str, offsets: Integers, hashes: Hashes) -> pl.Se
         characters[:, at] = ord("-")
         characters[:, at + 1 : at + 1 + digits] = _hexadecimal(numbers, digits)
         at += 1 + digits
-    ids = characters.view(f"S{ID_CHARACTERS}").ravel().tolist()
-    return pl.Series("event_id", ids, dtype=pl.Binary).cast(pl.String)
+    ids = pl.Series("event_id", characters, dtype=pl.Array(pl.UInt8, ID_CHARACTERS))
+    return ids.cast(pl.List(pl.UInt8)).cast(pl.Binary).cast(pl.String)
 
 
 def _hashes(chunk: bytes, starts: Integers, ends: Integers) -> Hashes:

@@ -90,16 +90,30 @@ class LineParser:
         if self.parser is None:
             self.parser = detect(_sample(block, spans, reading.max_line_bytes), reading.parsing)
         log_fingerprint, parser = self.fingerprint, self.parser
-        self.parser = _last_header(block) or self.parser
-        return partial(landed_rows, block, spans, reading, log_fingerprint, parser, ingested_at)
+        # The first look is much cheaper, and enough for most blocks.
+        has_headers = b"#" in block.data and HEADER.encode() in block.data
+        if has_headers:
+            self.parser = _last_header(block) or self.parser
+        return partial(
+            landed_rows, block, spans, reading, log_fingerprint, parser, ingested_at, may_have_headers=has_headers
+        )
 
 
 def landed_rows(
-    block: Block, spans: Spans, reading: Reading, log_fingerprint: str, parser: str | None, ingested_at: datetime
+    block: Block,
+    spans: Spans,
+    reading: Reading,
+    log_fingerprint: str,
+    parser: str | None,
+    ingested_at: datetime,
+    *,
+    may_have_headers: bool,
 ) -> tuple[pl.DataFrame, Tally]:
     """The block's lines as rows with the columns of ``LANDED``, in order, and what they were.
 
     There is a row for each line, but for headers of W3C logs and lines that a container runtime has cut.
+
+    :param may_have_headers: false if no W3C header is in the block.
     """
     lengths = spans.ends - spans.starts
     is_cut = lengths > reading.max_line_bytes
@@ -112,7 +126,7 @@ def landed_rows(
         found = parse(lines.set(lines_are_cut, ""), reading.parsing, parser, header)
         rows = found.rows.with_columns(pl.when(lines_are_cut).then(lines).otherwise("raw").alias("raw"))
     else:
-        found = parse(lines, reading.parsing, parser, header)
+        found = parse(lines, reading.parsing, parser, header, may_have_headers=may_have_headers)
         rows = found.rows
     offsets = block.offset + kept.starts
     origin = {
@@ -131,8 +145,6 @@ def landed_rows(
 def _last_header(block: Block) -> str | None:
     """The last ``#Fields:`` of a W3C log in the block."""
     mark = HEADER.encode()
-    if mark not in block.data:
-        return None
     start = block.data.rfind(b"\n" + mark) + 1
     if not block.data.startswith(mark, start):
         return None

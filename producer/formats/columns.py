@@ -18,6 +18,9 @@ FIELDS: dict[str, pl.DataType] = {name: kind for name, kind in PARSED.items() if
     "forwarded": pl.String()
 }
 
+_NULLS = {name: pl.lit(None, kind) for name, kind in FIELDS.items()}
+_COLUMNS = {name: pl.col(name) for name in FIELDS}
+
 # As JSON writes numbers, and few enough digits for every reader to keep them.
 _NUMBER = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?$"
 _NEEDS_ESCAPES = r'["\\\x00-\x1f]'
@@ -28,11 +31,10 @@ def no_fields(height: int) -> pl.DataFrame:
     return pl.DataFrame({name: pl.Series(name, [None] * height, dtype=kind) for name, kind in FIELDS.items()})
 
 
-def with_all_fields(fields: pl.DataFrame) -> pl.DataFrame:
-    """``FIELDS``, null where ``fields`` has no such column."""
-    return fields.select(
-        pl.col(name) if name in fields.columns else pl.lit(None, kind).alias(name) for name, kind in FIELDS.items()
-    )
+def with_all_fields(fields: pl.DataFrame, columns: Mapping[str, pl.Expr] | None = None) -> pl.DataFrame:
+    """``FIELDS``: from ``columns``, else as they stand in ``fields``, else null."""
+    known = _NULLS | {name: column for name, column in _COLUMNS.items() if name in fields.columns} | dict(columns or {})
+    return fields.select(known[name].alias(name) for name in FIELDS)
 
 
 def rescued_json(texts: pl.DataFrame, keys: Mapping[str, str]) -> pl.Series:

@@ -103,19 +103,26 @@ def _chosen(log_format: str) -> tuple[Format, ...]:
 
 
 def parse(
-    lines: pl.Series, parsing: Parsing | str = "auto", likely: str | None = None, header: str | None = None
+    lines: pl.Series,
+    parsing: Parsing | str = "auto",
+    likely: str | None = None,
+    header: str | None = None,
+    *,
+    may_have_headers: bool = True,
 ) -> Parsed:
     """Read log lines.
 
     :param lines: text without end-of-line characters, no nulls.
     :param likely: a key of ``Tally.formats``: it is tried first.
     :param header: the ``#Fields:`` of a W3C log that stood before these lines.
+    :param may_have_headers: false if it is known that there is no such header in the lines: this saves a look at each.
     """
     if isinstance(parsing, str):
         parsing = Parsing(parsing)
     lines = lines.alias("line")
     reading = _Reading(lines, parsing, likely)
-    if header is not None or (parsing.log_format in ("auto", W3C) and lines.str.starts_with(HEADER).any()):
+    may_have_headers = may_have_headers and parsing.log_format in ("auto", W3C)
+    if header is not None or (may_have_headers and lines.str.starts_with(HEADER).any()):
         reading.read_below_headers(header)
     reading.read_all()
     return reading.result()
@@ -170,6 +177,8 @@ class _Reading:
             if left is not None and not left.any():
                 return
             self._take(left, self._lines if left is None else self._lines.filter(left), known, "")
+            if self._is_complete():
+                return
             left = self._left()
         if not self._envelope and (left is None or left.any()):
             self._read_opened()
@@ -181,19 +190,22 @@ class _Reading:
         if self._is_row is not None:
             self._tally.lines = int(self._is_row.sum())
         if fields["forwarded"].null_count() < fields.height:
-            peers = fields["ip"].filter(fields["forwarded"].is_not_null())
+            peers = fields["ip"].filter(fields["forwarded"].is_not_null() & fields["timestamp"].is_not_null())
             self._tally.forwarded, self._tally.private = peers.len(), round(private_share(peers) * peers.len())
         fields = with_client(fields, trusted)
-        if fields["timestamp"].null_count() == 0:
-            return Parsed(
-                fields.with_columns(pl.lit(None, pl.String).alias("raw")).select(*PARSED), self._is_row, self._tally
-            )
+        if self._is_complete():
+            no_raw = pl.lit(None, pl.String).alias("raw")
+            return Parsed(fields.select(no_raw if n == "raw" else n for n in PARSED), self._is_row, self._tally)
         is_parsed = pl.col("timestamp").is_not_null()
         rows = fields.with_columns(self._lines).select(
             (pl.when(~is_parsed).then("line") if name == "raw" else pl.when(is_parsed).then(pl.col(name))).alias(name)
             for name in PARSED
         )
         return Parsed(rows, self._is_row, self._tally)
+
+    def _is_complete(self) -> bool:
+        """Whether every line was read."""
+        return self._fields is not None and self._fields["timestamp"].null_count() == 0
 
     def _left(self) -> pl.Series | None:
         """Which lines were not read yet; ``None`` for all."""
@@ -208,7 +220,7 @@ class _Reading:
         """Read the lines of ``mask``; which of them were read."""
         fields = known.read(lines, self._parsing.options)
         is_read = fields["timestamp"].is_not_null()
-        count = int(is_read.sum())
+        count = fields.height - fields["timestamp"].null_count()
         if count == 0:
             return is_read
         self._tally.formats[envelope + known.name] += count

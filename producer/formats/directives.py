@@ -12,6 +12,7 @@ from typing import Literal
 
 from producer.addresses import ADDRESS_LIST
 from producer.formats.combined import LOGGED_TIME, USUAL_REQUEST
+from producer.formats.stretches import stretches_of
 from producer.formats.text import IN_QUOTES, Pattern
 
 LARGEST_FORMAT = 8192
@@ -326,16 +327,16 @@ def _listed(names: tuple[str, ...]) -> str:
     return " or ".join(names[:3])
 
 
-def _expression(parts: list[Part], groups: dict[int, str], look: Look, *, has_tail: bool) -> str:
-    pieces = []
+def _expression(parts: list[Part], groups: dict[int, str], look: Look, *, has_tail: bool) -> str | tuple[str, ...]:
+    pieces = [r"[\x00]*"]
     for n, part in enumerate(parts):
         if isinstance(part, str):
             pieces.append(_literal(part, look))
         else:
             before, after = _text_at(parts, n - 1), _text_at(parts, n + 1) or (" " if has_tail else "")
             pieces.append(_value(part, groups[n], before, after, look))
-    tail = r"(?: (?P<rest>.*))?" if has_tail else r" ?"
-    return rf"(?s)^[\x00]*{''.join(pieces)}{tail}$"
+    pieces.append(r"(?: (?P<rest>.*))?" if has_tail else r" ?")
+    return stretches_of(pieces, "(?s)") if look == "usual" else f"(?s)^{''.join(pieces)}$"
 
 
 def _text_at(parts: list[Part], place: int) -> str:
@@ -351,6 +352,8 @@ def _value(variable: Variable, group: str, before: str, after: str, look: Look) 
     is_quoted = before.endswith('"') and after.startswith('"')
     if group == "request" and look == "usual" and is_quoted:
         return USUAL_REQUEST
+    if group == "time" and look == "usual" and variable.strict == rf"\[{_LOGGED_TIME}\]":
+        return rf"\[(?P<time>{LOGGED_TIME})\]"
     return f"(?P<{group}>{_looks_like(variable, group, after, look, is_quoted=is_quoted)})"
 
 
@@ -380,8 +383,8 @@ def _usual_look(variable: Variable, group: str, after: str, *, is_quoted: bool) 
         if after.startswith(":"):  # in front of a port; an IPv6 address has colons too
             return r'[^ ,"\x00]+'
         return r"[^ ,\\\"\x00\[\]]+" if is_quoted or after[:1] in " \t" else rf"[^ ,\"\x00{re.escape(after[:1])}]+"
-    if variable.name in ("time_local", "t") and variable.strict in (_LOGGED_TIME, rf"\[{_LOGGED_TIME}\]"):
-        return LOGGED_TIME if variable.name == "time_local" else rf"\[{LOGGED_TIME}\]"
+    if variable.name == "time_local" and variable.strict == _LOGGED_TIME:
+        return LOGGED_TIME
     if variable.strict is not None:
         return variable.strict
     if is_quoted:

@@ -21,7 +21,7 @@ from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, 
 from producer.formats.ltsv import entry_of
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
-from producer.formats.text import fields_of, replaced
+from producer.formats.text import fields_of
 
 if TYPE_CHECKING:
     from producer.formats.templates import Template
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 COLUMNS = (*JSON_KEYS, "forwarded", "rescued")
 # Deeper objects are kept whole.
 DEEPEST = 4
-SHAPES_KNOWN = 200
-# Templates that a block's lines are read by, the first lines that one is learnt from, and for how many lines it is worth it.
-MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES = 3, 3, 20
+SHAPES_KNOWN, KEYS_KNOWN = 200, 5_000
+# Templates that a block's lines are read by, the first lines that one is learnt from, and for how many lines it is worth it. The last
+# template is one that reads less than one line of so many.
+MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES, LEAST_SHARE = 8, 3, 20, 4
 LARGEST_INTEGER = 10**18
 
 _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
@@ -57,20 +58,33 @@ class JsonFormat:
     def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
         """``FIELDS`` for each line, in order."""
         columns = Columns(JSON_KEYS, options)
-        fields = no_fields(lines.len())
-        is_left = lines.str.contains("{", literal=True)
+        left = pl.int_range(lines.len(), eager=True).filter(lines.str.contains("{", literal=True))
+        parts: list[tuple[pl.Series, pl.DataFrame]] = []
         for _ in range(MOST_TEMPLATES):
-            count = int(is_left.sum())
-            template = _learnt(lines.filter(is_left), columns) if count >= FEWEST_LINES else None
+            texts = lines.gather(left)
+            template = _learnt(texts, columns) if texts.len() >= FEWEST_LINES else None
             if template is None:
                 break
-            fields = replaced(fields, is_left, template.read(lines.filter(is_left), options))
-            is_left &= fields["timestamp"].is_null()
-            if count - is_left.sum() < count // 4:
+            fields = template.read(texts, options)
+            is_read = fields["timestamp"].is_not_null()
+            parts.append((left.filter(is_read), fields.filter(is_read)))
+            left = left.filter(~is_read)
+            if parts[-1][0].len() < texts.len() // LEAST_SHARE:
                 break
-        if not is_left.any():
-            return fields
-        return replaced(fields, is_left, _read(lines.filter(is_left), json_object, columns, options))
+        if left.len():
+            parts.append((left, _read(lines.gather(left), json_object, columns, options)))
+        return _in_places(parts, lines.len())
+
+
+def _in_places(parts: list[tuple[pl.Series, pl.DataFrame]], height: int) -> pl.DataFrame:
+    """``FIELDS`` of so many lines, from those of some and their places; null for all others."""
+    if len(parts) == 1 and parts[0][1].height == height:
+        return parts[0][1]
+    if not parts:
+        return no_fields(height)
+    places = pl.concat(places for places, _ in parts)
+    rows = pl.Series([None] * height, dtype=pl.Int64).scatter(places, pl.int_range(places.len(), eager=True))
+    return pl.concat(fields for _, fields in parts).select(pl.all().gather(rows))
 
 
 class LtsvFormat:
@@ -86,7 +100,7 @@ class LtsvFormat:
 
 
 def _learnt(lines: pl.Series, columns: "Columns") -> "Template | None":
-    from producer.formats.templates import learnt
+    from producer.formats.learning import learnt
 
     for line in lines.head(LEARNT_FROM):
         entry = json_object(line)
@@ -185,6 +199,16 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+class _Key:
+    """A key of objects that were seen: its path, whether a column may have its value, and the keys below it."""
+
+    __slots__ = ("below", "is_wanted", "path")
+
+    def __init__(self, path: Path, *, is_wanted: bool) -> None:
+        self.path, self.is_wanted = path, is_wanted
+        self.below: dict[str, _Key] = {}
+
+
 class Columns:
     """Where an object has the values of our columns, by the keys that it has."""
 
@@ -196,7 +220,33 @@ class Columns:
         self._named = frozenset(chosen.values())
         self.has_named_target = "target" in chosen
         self._options = options
+        self._names = {key for keys_of in self._keys.values() for key in keys_of if key is not None}
         self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
+        self._keys_seen, self._root = 0, _Key((), is_wanted=False)
+
+    def wanted(self, entry: Entry) -> dict[Path, Any]:
+        """The values of an object that a column may have, by their paths."""
+        if self._keys_seen > KEYS_KNOWN:
+            self._keys_seen, self._root = 0, _Key((), is_wanted=False)
+        found: dict[Path, Any] = {}
+        self._look(entry, self._root, found)
+        return found
+
+    def _look(self, entry: Entry, above: "_Key", found: dict[Path, Any]) -> None:
+        below, is_deepest = above.below, len(above.path) + 1 >= DEEPEST
+        for name, value in entry.items():
+            key = below.get(name)
+            if key is None:
+                key = below[name] = self._known((*above.path, name))
+            if type(value) is dict and not is_deepest:
+                self._look(value, key, found)
+            elif key.is_wanted:
+                found[key.path] = value
+
+    def _known(self, path: Path) -> "_Key":
+        self._keys_seen += 1
+        is_named = ".".join(path) in self._names or (path[0] in NESTING_KEYS and ".".join(path[1:]) in self._names)
+        return _Key(path, is_wanted=is_named or self._options.is_forwarded(path[-1]))
 
     def plan(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
         """For each column the paths that may have its value, the likeliest first, of an object with these."""
@@ -238,7 +288,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
     if entry is None:
         return NOT_PARSED
     try:
-        flat = dict(_leaves(entry, ()))
+        flat = columns.wanted(entry)
         plan = columns.plan(tuple(flat))
         found = chosen_values(flat, plan, columns)
         if "time" not in found or not ("request" in found or "target" in found):
@@ -254,15 +304,6 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
     if site is not None and "site" not in found:
         texts[-1] = site
     return (*texts, forwarded, rescued)
-
-
-def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:
-    for key, value in entry.items():
-        path = (*above, key)
-        if isinstance(value, dict) and len(path) < DEEPEST:
-            yield from _leaves(value, path)
-        else:
-            yield path, value
 
 
 def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, Value]:

@@ -10,6 +10,7 @@ from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import FIELDS, no_fields, rescued_json, with_all_fields
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_request_split, with_target_split, with_url_split
+from producer.formats.stretches import extracted
 from producer.formats.times import LOGGED, instants, logged_times
 
 BLANKS = r" \t\n\v\f\r"
@@ -24,7 +25,7 @@ Reader = Callable[[pl.Series], pl.DataFrame]
 
 @dataclass(frozen=True)
 class Pattern:
-    """A format of lines. Each expression is tried on what those before it missed.
+    """A format of lines. Each expression is tried on what those before it missed; a tuple of them reads one stretch after the other.
 
     Groups are named like columns; ``time``, ``request`` (method, target and protocol) and ``target`` (path and query) are
     taken apart, ``arguments`` is a query that is logged by itself. All others go to ``rescued``.
@@ -35,7 +36,7 @@ class Pattern:
     """
 
     name: str
-    expressions: tuple[str, ...]
+    expressions: tuple[str | tuple[str, ...], ...]
     keys: Mapping[str, str] = field(default_factory=dict)
     has_url: bool = False
     time_format: str | None = None
@@ -44,11 +45,11 @@ class Pattern:
         """``FIELDS`` for each line, in order."""
         return first_that_reads(lines, [self._reader(expression, options) for expression in self.expressions])
 
-    def _reader(self, expression: str, options: Options) -> Reader:
+    def _reader(self, expression: str | tuple[str, ...], options: Options) -> Reader:
         return lambda lines: self._fields(lines, expression, options)
 
-    def _fields(self, lines: pl.Series, expression: str, options: Options) -> pl.DataFrame:
-        texts = lines.str.extract_groups(expression).struct.unnest()
+    def _fields(self, lines: pl.Series, expression: str | tuple[str, ...], options: Options) -> pl.DataFrame:
+        texts = extracted(lines, (expression,) if isinstance(expression, str) else expression)
         if texts["time"].null_count() == texts.height:
             return no_fields(lines.len())
         return fields_of(texts, options, keys=self.keys, has_url=self.has_url, time_format=self.time_format)
@@ -99,36 +100,47 @@ def fields_of(
     if has_url:
         fields = with_url_split(fields)
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
+    columns = typed_columns(fields, options, time_format)
     if forwarded is not None:
-        fields = fields.with_columns(pl.col(forwarded).alias("forwarded"))
+        columns["forwarded"] = pl.col(forwarded)
     elif (
         "rest" in extras and options.client_field is None and texts["rest"].null_count() < texts.height
     ):  # as in nginx's packaged format "main"
-        fields = fields.with_columns(pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)').alias("forwarded"))
-    fields = fields.with_columns(_typed(fields, options, time_format))
-    return with_all_fields(fields.with_columns(rescued_json(texts, extras)))
+        columns["forwarded"] = pl.col("rest").str.extract(rf'^("{ADDRESS_LIST}")(?: |$)')
+    columns["rescued"] = pl.lit(rescued_json(texts, extras))
+    return with_all_fields(fields, columns)
 
 
-def _typed(fields: pl.DataFrame, options: Options, time_format: str | None) -> list[pl.Expr]:
+def typed_columns(fields: pl.DataFrame, options: Options, time_format: str | None = None) -> dict[str, pl.Expr]:
+    """By column what is made of its text."""
     if time_format == LOGGED:
         timestamp = logged_times(fields["time"])
     else:
         time = fields["time"] if time_format is None else _formatted_times(fields["time"], time_format)
         timestamp = instants(time, options.time_zone)
-    columns = [pl.lit(timestamp).alias("timestamp")]
+    columns = {"timestamp": pl.lit(timestamp)}
     if "bytes" in fields.columns:
-        size = pl.col("bytes").cast(pl.Int64, strict=False)
-        is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
-        has_size = is_none | (size >= 0).fill_null(value=False)
-        columns = [
-            pl.when(has_size).then(pl.lit(timestamp)).alias("timestamp"),
-            pl.when(size >= 0).then(size).alias("bytes"),
-        ]
+        columns |= _sizes(fields["bytes"], timestamp)
     if "status" in fields.columns:
-        columns.append(pl.col("status").cast(pl.Int32, strict=False))
+        columns["status"] = pl.col("status").cast(pl.Int32, strict=False)
     if "site" in fields.columns:
-        columns.append(pl.col("site").str.replace(r":[0-9]+$", "").replace(["-", ""], None))
+        site = pl.col("site").str.replace(r":[0-9]+$", "")
+        columns["site"] = pl.when((site != "-") & (site != "")).then(site)
     return columns
+
+
+def _sizes(texts: pl.Series, timestamp: pl.Series) -> dict[str, pl.Expr]:
+    """The numbers of bytes, and the timestamps without those of lines that have an odd one: these do not parse."""
+    size = texts.cast(pl.Int64, strict=False)
+    unread = size.null_count() - texts.null_count()
+    if unread == int((texts == "-").sum()) and not (size < 0).any():  # as in most blocks
+        return {"bytes": pl.lit(size)}
+    is_none = pl.any_horizontal(*(pl.col("bytes") == text for text in NO_BYTES)) | pl.col("bytes").is_null()
+    has_size = is_none | pl.lit(size >= 0).fill_null(value=False)
+    return {
+        "timestamp": pl.when(has_size).then(pl.lit(timestamp)),
+        "bytes": pl.lit(size.set(size < 0, None)),
+    }
 
 
 def _formatted_times(texts: pl.Series, time_format: str) -> pl.Series:

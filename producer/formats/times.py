@@ -16,19 +16,27 @@ import numpy.typing as npt
 import polars as pl
 
 from producer.formats.columns import TIMESTAMP
+from producer.formats.epochs import EPOCH, from_epochs
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
-_MONTH_ORDER = np.argsort(_MONTH_KEYS)
+# By the last two letters of its name, no two months have the same, a month's number, from 0.
+_MONTH_NUMBERS = np.zeros(1 << 16, dtype=np.int32)
+_MONTH_NUMBERS[_MONTH_KEYS & 0xFFFF] = np.arange(len(_MONTHS))
 _MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
-_ISO_CHARACTERS = len("2015-05-17T10:05:03+00:00")
 _EARLIEST_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 _LATEST_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 # What ``logged_times`` reads.
 LOGGED = "logged"
 _USUAL = r"^[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}$"
+_ISO_SECOND = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+# As most logs write ISO 8601, and how polars is told.
+_ISO_SPELLINGS = (
+    (_ISO_SECOND + r"[+-][0-9]{2}:[0-9]{2}$", "%Y-%m-%dT%H:%M:%S%:z"),
+    (_ISO_SECOND + r"(?:\.[0-9]{1,9})?Z$", "%Y-%m-%dT%H:%M:%S%.fZ"),
+)
 _ISO = re.compile(
     r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T _]?(\d\d):?(\d\d):?(\d\d)(?:[.,:](\d{1,9})\d*)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)?(?:\[[A-Z/_+-]+)?",
     re.ASCII | re.IGNORECASE,
@@ -67,10 +75,13 @@ def instants(texts: pl.Series, zone: str = "UTC") -> pl.Series:
         return pl.Series("timestamp", [None] * texts.len(), dtype=TIMESTAMP)
     if texts.str.contains(_USUAL).sum() == count:
         return logged_times(texts)
-    if (texts.str.len_bytes() == _ISO_CHARACTERS).sum() == count and not texts.str.contains(":60", literal=True).any():
-        times = texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%:z", strict=False, time_unit="us", time_zone="UTC")
-        if times.null_count() == texts.null_count() and times.is_between(_EARLIEST, _LATEST).sum() == count:
-            return times
+    if texts.str.contains(EPOCH).sum() == count:
+        return from_epochs(texts)
+    for look, spelling in _ISO_SPELLINGS:
+        if texts.str.contains(look).sum() == count and not texts.str.contains(":60", literal=True).any():
+            times = texts.str.to_datetime(spelling, strict=False, time_unit="us", time_zone="UTC")
+            if times.null_count() == texts.null_count() and times.is_between(_EARLIEST, _LATEST).sum() == count:
+                return times
     for parts in (_LOGGED_PARTS, _ISO_PARTS):
         found = texts.str.extract_groups(parts).struct.unnest()
         if found["base"].null_count() == texts.null_count():
@@ -196,8 +207,7 @@ def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], 
 
     day, year, hour, minute, second = number(0, 2), number(7, 11), number(12, 14), number(15, 17), number(18, 20)
     month_keys = (characters[3] << 16) | (characters[4] << 8) | characters[5]
-    found = np.searchsorted(_MONTH_KEYS, month_keys, sorter=_MONTH_ORDER)
-    month = _MONTH_ORDER[np.minimum(found, len(_MONTHS) - 1)]
+    month = _MONTH_NUMBERS[month_keys & 0xFFFF]
     is_month = _MONTH_KEYS[month] == month_keys
     is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     month_days = _MONTH_DAYS[month] + (is_leap & (month == 1))

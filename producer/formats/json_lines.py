@@ -38,7 +38,7 @@ _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
 # Texts, and what nginx writes of an empty or odd variable without quotes, which is no JSON: nothing, ``-``, ``000``; a comma too many.
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
-_HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
+_HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}|-[A-Z][a-z]{2}-\d\d", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8

@@ -19,6 +19,9 @@ from producer.published import Published
 from producer.rows import LineParser
 from producer.tail import Tail
 
+# A block, what is known of the log below it (``LineParser.parser``), and the block's rows.
+BlockRows = tuple[Block, str | None, pl.DataFrame]
+
 
 @dataclass(frozen=True)
 class Landed:
@@ -55,9 +58,9 @@ class LogReader:
 
         :raises OSError: it cannot be read.
         """
-        for block, rows in self._rows(tail.reader, tail.parser, pool):
+        for block, parser, rows in self._rows(tail.reader, tail.parser, pool):
             self._published.land(rows)
-            place = tail.place_after(block, path, now_seconds)
+            place = tail.place_after(block, parser, path, now_seconds)
             if place is not None:
                 self._published.advance(tail, place)
             self._published.settle()
@@ -85,7 +88,7 @@ class LogReader:
         opened.seek(offset)
         parser = LineParser(reading_of(source_text(source), self._settings), *known)
         reader = BlockReader(opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
-        for _, rows in self._rows(reader, parser, pool):
+        for _, _, rows in self._rows(reader, parser, pool):
             self._published.land(rows)
             self._published.settle()
         if self._stop.is_set():
@@ -114,15 +117,16 @@ class LogReader:
 
         self._published.then(know)
 
-    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[tuple[Block, pl.DataFrame]]:
-        def tasks() -> Iterator[Callable[[], tuple[Block, pl.DataFrame]]]:
+    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[BlockRows]:
+        def tasks() -> Iterator[Callable[[], BlockRows]]:
             while not self._stop.is_set() and (block := reader.next()) is not None:
-                yield partial(_with_block, block, parser.task(block, self.now()))
+                work = parser.task(block, self.now())
+                yield partial(_with_block, block, parser.parser, work)
 
         for result in results_in_order(pool, tasks(), self._threads):
             if result is not None:
                 yield result
 
 
-def _with_block(block: Block, work: Callable[[], pl.DataFrame]) -> tuple[Block, pl.DataFrame]:
-    return block, work()
+def _with_block(block: Block, parser: str | None, work: Callable[[], pl.DataFrame]) -> BlockRows:
+    return block, parser, work()

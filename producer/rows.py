@@ -12,7 +12,7 @@ from producer.blocks import Block
 from producer.formats.detection import SAMPLE_LINES, Parsing, detect, parse
 from producer.formats.options import Options
 from producer.formats.tally import Tally
-from producer.formats.w3c import HEADER
+from producer.formats.w3c_days import HEADER, Above, below, lacks_day
 from producer.identity import Spans, event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import LANDED
 
@@ -72,7 +72,7 @@ class LineParser:
         if self.parser is None:
             self.parser = detect(_sample(block, spans, reading.max_line_bytes), reading.parsing)
         log_fingerprint, parser = self.fingerprint, self.parser
-        self.parser = _last_header(block) or self.parser
+        self.parser = _below(block, spans, self.parser)
 
         def rows() -> pl.DataFrame:
             found, tally = landed_rows(block, spans, reading, log_fingerprint, parser, ingested_at)
@@ -115,6 +115,16 @@ def landed_rows(
     if found.is_row is not None:
         landed = landed.filter(found.is_row)
     return truncated_ips(landed) if reading.truncate_ips else landed, found.tally
+
+
+def _below(block: Block, spans: Spans, parser: str | None) -> str | None:
+    """What is known of a log below the block: of a W3C log the header in force, and the time if lines have no day."""
+    header = _last_header(block)
+    known = header or parser
+    if known is None or not known.startswith(HEADER) or not lacks_day(Above.from_text(known).header):
+        return known
+    before = Above.from_text(parser if parser is not None and parser.startswith(HEADER) else None)
+    return below(line_texts(block, spans, has_cut_lines=False), before).text
 
 
 def _last_header(block: Block) -> str | None:

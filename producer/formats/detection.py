@@ -23,7 +23,8 @@ from producer.formats.options import Options
 from producer.formats.servers import PATTERNS
 from producer.formats.tally import Tally
 from producer.formats.text import replaced
-from producer.formats.w3c import DIRECTIVES, HEADER, W3cFormat
+from producer.formats.w3c import DIRECTIVES, W3cFormat
+from producer.formats.w3c_days import HEADER, Above, lacks_day, with_days
 
 
 class Format(Protocol):
@@ -109,7 +110,7 @@ def parse(
 
     :param lines: text without end-of-line characters, no nulls.
     :param likely: a key of ``Tally.formats``: it is tried first.
-    :param header: the ``#Fields:`` of a W3C log that stood before these lines.
+    :param header: what stood above these lines of a W3C log, as ``Above.text`` has it.
     """
     if isinstance(parsing, str):
         parsing = Parsing(parsing)
@@ -151,15 +152,19 @@ class _Reading:
     def read_below_headers(self, header: str | None) -> None:
         """Lines of a W3C log, each by the header above it."""
         starts = self._lines.str.starts_with(HEADER)
+        above = Above.from_text(header)
         headers = pl.select(
-            pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(header, pl.String))
+            pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(above.header, pl.String))
         ).to_series()
+        lines = self._lines
+        if any(lacks_day(known) for known in headers.drop_nulls().unique()):
+            lines, headers = with_days(lines, above)
         is_directive = self._lines.str.contains(f"^(?:{'|'.join(DIRECTIVES)})")
         self._is_row = ~(is_directive & (headers.is_not_null() | starts.any()))
         distinct = headers.drop_nulls().unique(maintain_order=True)
         for known in distinct.head(MOST_HEADERS):
             is_below = (headers == known).fill_null(value=False) & self._is_row
-            self._take(is_below, self._lines.filter(is_below), W3cFormat(known), "")
+            self._take(is_below, lines.filter(is_below), W3cFormat(known), "")
 
     def read_all(self) -> None:
         """All that is left."""

@@ -94,8 +94,8 @@ class LogReader:
         if self._stop.is_set():
             return Landed(is_over=False)
         self._landed_gzips.add(status.signature)
-        if reader.rest is not None and opened.error is None:
-            self._published.land(parser.task(reader.rest, self.now())())
+        if (last := reader.rest if opened.error is None else reader.held) is not None:
+            self._published.land(parser.task(last, self.now())())
         if opened.error is None or opened.is_truncated:
             self._know_gzip(path, parser, status.size, hashes, reader.offset, now_seconds, earlier)
         return Landed(is_over=True, error=opened.error, found=place if earlier is None else None)

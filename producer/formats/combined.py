@@ -69,6 +69,8 @@ _PLAIN_FRONTS = (
 _HOST_FRONT = rf'^(?P<ip>[^{BLANKS}"\x00]+) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
 # Where an address in the place of ident says that the line is another.
 _LOOSE_FRONTS = (*_PLAIN_FRONTS[3:], _HOST_FRONT)
+# The time of an envelope, in the place of a host: what stands behind it is another line's end.
+_TIME_AS_HOST = r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T|$)|(?:<[0-9]+>)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$)"
 _VHOST_FRONTS = (
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +{_USER}$",
@@ -107,6 +109,8 @@ class CombinedFormat:
             rows = texts[places]
             front = rows["front"].str.extract_groups(expression).struct.unnest()
             is_read = front["ip"].is_not_null()
+            if expression == _HOST_FRONT:
+                is_read &= ~front["ip"].str.contains(_TIME_AS_HOST).fill_null(value=False)
             if "ident" in front.columns:  # the address before it is one of a list, and a name before it no client
                 is_address = front["ident"].str.contains(f"^{ADDRESS_LIST}(?: |$)").fill_null(value=False)
                 is_read &= ~(is_address & (front["ip"].str.ends_with(",") | (expression in _LOOSE_FRONTS)))

@@ -20,6 +20,7 @@ from producer.formats.directives import FormatError, compiled, is_format_string
 from producer.formats.envelopes import opened
 from producer.formats.json_lines import JsonFormat, LtsvFormat
 from producer.formats.options import Options
+from producer.formats.pieces import joined
 from producer.formats.servers import PATTERNS
 from producer.formats.tally import Tally
 from producer.formats.text import replaced
@@ -241,8 +242,8 @@ class _Reading:
             if not is_open.any():
                 return
             parts = found.is_part.any()
-            inner, joined = _joined(found.lines, found.is_part) if parts else (found.lines, {})
-            followers = {places[first]: [places[n] for n in others] for first, others in joined.items()}
+            inner, pieces = joined(found.lines, found.streams, found.is_part) if parts else (found.lines, {})
+            followers = {places[first]: [places[n] for n in others] for first, others in pieces.items()}
             places, lines, names = (
                 places.filter(is_open),
                 inner.filter(is_open),
@@ -288,21 +289,3 @@ def _both_said(outer: pl.Series, inner: pl.Series) -> pl.Series:
         renamed = says.str.replace(rf'([{{,])"{key}":', f'${{1}}"{key}_2":')
         says = pl.when(has_both).then(renamed).otherwise(says)
     return pl.select(joined_objects(pl.lit(outer), says)).to_series()
-
-
-def _joined(lines: pl.Series, is_part: pl.Series) -> tuple[pl.Series, dict[int, list[int]]]:
-    """The lines with each part joined with those behind it, and by the place of the first the places of the others."""
-    texts, parts = lines.to_list(), is_part.to_list()
-    followers: dict[int, list[int]] = {}
-    first = None
-    for place, text in enumerate(texts):
-        if first is not None and text is not None:
-            followers[first].append(place)
-            texts[first] += text
-        if parts[place]:
-            if first is None:
-                first = place
-                followers[first] = []
-        else:
-            first = None
-    return pl.Series("line", texts, dtype=pl.String), followers

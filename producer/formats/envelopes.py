@@ -62,12 +62,14 @@ class Opened:
     """Lines without their envelopes: null where there was none.
 
     :param said: JSON objects of what each envelope said.
-    :param is_part: whether the line goes on in the next one.
+    :param streams: of a container, stdout or stderr.
+    :param is_part: whether the line goes on in the next one of its stream.
     """
 
     name: pl.Series
     lines: pl.Series
     said: pl.Series
+    streams: pl.Series
     is_part: pl.Series
 
 
@@ -75,17 +77,18 @@ def opened(lines: pl.Series) -> Opened:
     """Each line out of the first envelope that it is in."""
     height = lines.len()
     name = pl.Series("name", [None] * height, dtype=pl.String)
-    inner, said = name.alias("line"), name.alias("said")
+    inner, said, streams = name.alias("line"), name.alias("said"), name.alias("streams")
     is_part = pl.Series("is_part", [False] * height)
     is_open = lines.str.starts_with("{")
     if is_open.any():
         found = [_from_object(line) for line in lines.filter(is_open)]
-        kinds = (pl.String, pl.String, pl.String, pl.Boolean)
+        kinds = (pl.String, pl.String, pl.String, pl.String, pl.Boolean)
         columns = [pl.Series(list(v), dtype=kind) for v, kind in zip(zip(*found, strict=True), kinds, strict=True)]
-        name, inner, said = (_set(s, is_open, c) for s, c in zip((name, inner, said), columns[:3], strict=True))
+        texts = zip((name, inner, said, streams), columns[:4], strict=True)
+        name, inner, said, streams = (_set(series, is_open, column) for series, column in texts)
         is_docker = columns[0] == "docker"
-        has_ends = (is_docker & ~columns[3]).any()  # exports may have lost all line ends
-        is_part = _set(is_part, is_open, columns[3] & has_ends)
+        has_ends = (is_docker & ~columns[4]).any()  # exports may have lost all line ends
+        is_part = _set(is_part, is_open, columns[4] & has_ends)
     for envelope in ENVELOPES:
         is_left = ~is_open
         if not is_left.any():
@@ -102,8 +105,9 @@ def opened(lines: pl.Series) -> Opened:
         said = _set(said, mask, rescued_json(texts, keys))
         if "tag" in texts.columns:
             is_part = _set(is_part, mask, texts["tag"] == "P")
+            streams = _set(streams, mask, texts["stream"])
         is_open |= mask
-    return Opened(name, inner, said, is_part)
+    return Opened(name, inner, said, streams, is_part)
 
 
 def _spread(mask: pl.Series, inner: pl.Series) -> pl.Series:
@@ -117,17 +121,18 @@ def _set(series: pl.Series, mask: pl.Series, values: pl.Series) -> pl.Series:
     return series.clone().scatter(places, values.cast(series.dtype))
 
 
-def _from_object(text: str) -> tuple[str | None, str | None, str | None, bool]:
-    """Name, line, what else the object says, and whether the line goes on."""
+def _from_object(text: str) -> tuple[str | None, str | None, str | None, str | None, bool]:
+    """Name, line, what else the object says, its stream, and whether the line goes on."""
     entry = json_object(text)
     if entry is None:
-        return None, None, None, False
+        return None, None, None, None, False
     for key, name in LINE_KEYS.items():
         if isinstance(entry.get(key), str):
-            line = entry.pop(key)
-            is_part = name == "docker" and not line.endswith("\n") and "stream" in entry
-            return name, unicode_text(line.rstrip("\r\n")), _json(entry), is_part
-    return None, None, None, False
+            line, said = entry.pop(key), entry.get("stream")
+            stream = said if isinstance(said, str) else None
+            is_part = name == "docker" and not line.endswith("\n") and stream is not None
+            return name, unicode_text(line.rstrip("\r\n")), _json(entry), stream, is_part
+    return None, None, None, None, False
 
 
 def _json(entry: dict[str, Any]) -> str | None:

@@ -136,6 +136,8 @@ REJECTED_LINES = {
     "vhost first": f"www.example.org:80 {GET}",
     "two lines in one": f"{FRONT[:30]}{GET}",
     "an address before the host": GET.replace("- -", "192.0.2.2 -").replace("192.0.2.1", "www.example.org"),
+    "a container's time before the end of a line": GET.replace("192.0.2.1 - -", "2015-05-17T10:05:03Z stdout F"),
+    "syslog's time before a line without a host": GET.replace("192.0.2.1 - -", "May 17 10:05:03"),
     "30 February": GET.replace("17/May", "30/Feb"),
     "a zone's name that has two meanings": GET.replace("+0000", "CST"),
     "leap day of 1900": GET.replace("17/May/2015", "29/Feb/1900"),

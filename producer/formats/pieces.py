@@ -22,6 +22,13 @@ def whole_lines_end(data: bytes | bytearray, end: int) -> int:
 
     Only the last lines are looked at, and of most logs only the last one's first bytes.
     """
+    while (before := _first_open(data, end)) not in (end, 0):
+        end = before  # there, another stream's line may go on
+    return before
+
+
+def _first_open(data: bytes | bytearray, end: int) -> int:
+    """Where the first line before ``end`` starts whose last piece is not before it; ``end`` where there is none."""
     ended: set[bytes] = set()
     start, whole = end, end
     for _ in range(MOST_LINES_WAITED):

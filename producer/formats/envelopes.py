@@ -10,16 +10,23 @@ from typing import Any
 
 import polars as pl
 
+from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import rescued_json
 from producer.formats.json_lines import json_object, unicode_text
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
-_SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+_SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9]?[0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
 # As journalctl writes it with -o short-full and short-unix.
 _JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}"
 # No brace or quote, so that an object behind a mere time is no host; and a blank, so that an IPv6 address is no program.
 _HOST = r"(?P<host>[^ \[\]{\"]+)"
 _PROGRAM = r"(?P<program>[^ \[\]:{\"]+)(?:\[(?P<pid>[0-9]+)\]: ?|: )"
+_PRIORITY = r"(?:<(?P<priority>[0-9]{1,3})>)?"
+_DATA_5424 = (
+    r'(?P<message_id>\S+) (?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
+)
+# How a line begins that no program's name stands before: an address, perhaps behind a site with a port, an object, a quote.
+_BEGINNING = rf"(?:(?:[^ ]+:[0-9]+ )?{ADDRESS_LIST}[ :]|[{{\"\[])"
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 
 
@@ -33,27 +40,24 @@ class Envelope:
 
 ENVELOPES = (
     Envelope("cri", rf"(?s)^(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<tag>[FP]) (?P<line>.*)$"),
-    Envelope(
-        "syslog5424",
-        rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) (?P<message_id>\S+) "
-        r'(?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?$',
-    ),
-    Envelope(
-        "syslog",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$",
-    ),
-    Envelope(
-        "journald",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$",
-    ),
+    Envelope("syslog5424", rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) {_DATA_5424}$"),
+    # As files hold it, without priority and version.
+    Envelope("syslog5424", rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[^ :\[\]]+) (?P<pid>[0-9]+|-) {_DATA_5424}$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$"),
+    Envelope("journald", rf"(?s)^{_PRIORITY}(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) {_HOST} (?P<line>{_BEGINNING}.*)$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?P<line>{_BEGINNING}.*)$"),
+    Envelope("syslog", r"(?s)^<(?P<priority>[0-9]{1,3})>(?P<line>.*)$"),
+    Envelope("kubectl", r"(?s)^\[(?P<pod>(?:pod/)?[^/\] ]+)[/ ](?P<container>[^/\] ]+)\] (?P<line>.*)$"),
     Envelope("compose", rf"(?s)^{_COLOUR}(?P<container>[A-Za-z0-9][A-Za-z0-9_.@-]*) +\| {_COLOUR}(?P<line>.*)$"),
     Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
 )
-ENVELOPE_NAMES = (*(envelope.name for envelope in ENVELOPES), "docker", "message")
-# The keys under which an object has a whole line, and the envelope's name.
+ENVELOPE_NAMES = (*dict.fromkeys(envelope.name for envelope in ENVELOPES), "docker", "message")
+# The keys under which an object has a whole line, at the top or one object below, and the envelope's name.
 LINE_KEYS = {
     "log": "docker", "message": "message", "MESSAGE": "journald", "line": "message", "msg": "message", "_msg": "message",
-    "@message": "message", "short_message": "message", "textPayload": "message",
+    "@message": "message", "short_message": "message", "textPayload": "message", "data": "message", "jsonPayload": "message",
+    "event": "message", "original": "message", "payload": "message", "_raw": "message", "raw": "message", "body": "message",
 }  # fmt: skip
 
 
@@ -126,13 +130,21 @@ def _from_object(text: str) -> tuple[str | None, str | None, str | None, str | N
     entry = json_object(text)
     if entry is None:
         return None, None, None, None, False
-    for key, name in LINE_KEYS.items():
-        if isinstance(entry.get(key), str):
-            line, said = entry.pop(key), entry.get("stream")
-            stream = said if isinstance(said, str) else None
-            is_part = name == "docker" and not line.endswith("\n") and stream is not None
-            return name, unicode_text(line.rstrip("\r\n")), _json(entry), stream, is_part
+    if (key := _line_key(entry)) is not None:
+        line, stream = entry.pop(key), entry.get("stream")
+        stream = stream if isinstance(stream, str) else None
+        is_part = key == "log" and not line.endswith("\n") and stream is not None
+        return LINE_KEYS[key], unicode_text(line.rstrip("\r\n")), _json(entry), stream, is_part
+    for outer, inner in entry.items():
+        if outer in LINE_KEYS and isinstance(inner, dict) and (key := _line_key(inner)) is not None:
+            line = inner.pop(key)
+            said = {name: value for name, value in entry.items() if value != {}}
+            return "message", unicode_text(line.rstrip("\r\n")), _json(said), None, False
     return None, None, None, None, False
+
+
+def _line_key(entry: dict[str, Any]) -> str | None:
+    return next((key for key in LINE_KEYS if isinstance(entry.get(key), str)), None)
 
 
 def _json(entry: dict[str, Any]) -> str | None:

@@ -113,6 +113,7 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     """``FIELDS`` from a frame with the columns of ``COLUMNS``; a row without time did not parse."""
     if texts["time"].null_count() == texts.height:
         return no_fields(texts.height)
+    texts = _without_words(texts)
     whole = fields_of(texts.drop("method", "target", "arguments", "protocol", "rescued", "forwarded"), options)
     status = texts["status"].replace(["", "-"], None)
     is_odd = (status.is_not_null() & whole["status"].is_null()) | (whole["status"] < 0).fill_null(value=False)
@@ -121,6 +122,16 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     if texts["target"].null_count() < texts.height:
         whole = whole.with_columns(_parts(texts, whole))
     return with_all_fields(whole.with_columns(texts["rescued"], texts["forwarded"]))
+
+
+def _without_words(texts: pl.DataFrame) -> pl.DataFrame:
+    """``200`` of a status such as ``200 OK``, ``5`` of bytes such as ``5B``."""
+    if not texts.select(pl.any_horizontal(pl.col("status", "bytes").str.contains(" |B$").any())).item():
+        return texts
+    return texts.with_columns(
+        pl.col("status").str.replace(r"^([0-9]{3}) [A-Z][A-Za-z' -]*$", "${1}"),
+        pl.col("bytes").str.replace(r"^([0-9]+) ?B$", "${1}"),
+    )
 
 
 def _parts(texts: pl.DataFrame, whole: pl.DataFrame) -> list[pl.Series]:
@@ -333,10 +344,14 @@ def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Val
 _CHOICES = {"ip": _address, "time": _time}
 
 
+def _names_of(path: Path) -> list[Path]:
+    return [path, path[1:]] if path[0] in NESTING_KEYS else [path]
+
+
 def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:
     """Leaves the path and query of a full URL; its host."""
     target = found.get("target")
-    if target is None or ".".join(target.path) not in columns.url_keys:
+    if target is None or not any(".".join(path) in columns.url_keys for path in _names_of(target.path)):
         return None
     url = _URL.fullmatch(target.text)
     if url is None:
@@ -347,6 +362,8 @@ def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:
 
 def is_whole(column: str, value: Value) -> bool:
     """Whether the column says all that the value did: of a list of addresses, or one with a port, it does not."""
+    if column == "status":
+        return " " not in value.text
     return column != "ip" or ("," not in value.text and not re.search(r"[.\]][^:]*:\d+$", value.text))
 
 

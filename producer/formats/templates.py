@@ -72,6 +72,8 @@ class Template:
                 conditions.append(value.str.contains("?", literal=True) == self.has_query)
             elif column not in self.only_keys:
                 conditions.append(~value.is_in(["", "-"]))
+            if column == "status":
+                conditions.append(~value.str.contains(" ", literal=True))
         for n in set(range(len(self.keys))) - set(self.places.values()):
             if self.kinds[n] == "number":
                 value = pl.col(f"v{n}")

@@ -235,6 +235,25 @@ JSON_LINES = {
         }),
         row(ip="::1", user=None, path="/p", query="a=1", protocol=None, bytes=None, agent="ua", site="s", rescued='{"responseTime":5}'),
     ),
+    "a status with its reason": (entry(status="200 OK"), ENTRY_ROW | {"rescued": '{"status":"200 OK"}'}),
+    "bytes with their unit": (entry(body_bytes_sent="100 B"), ENTRY_ROW),
+    "CloudFront": (
+        json.dumps({
+            "timestamp": "1431857103", "c-ip": "192.0.2.1", "cs-method": "GET", "cs-uri-stem": "/a", "cs-uri-query": "b", "sc-status": "200",
+            "sc-bytes": "100", "cs(Referer)": "-", "cs(User-Agent)": "curl/8", "x-host-header": "www.example.org", "cs-protocol-version": "HTTP/1.1",
+        }),
+        ENTRY_ROW | {"user": None},
+    ),
+    "OpenTelemetry": (
+        json.dumps({
+            "timestamp": "2015-05-17T10:05:03Z",
+            "attributes": {
+                "http": {"method": "GET", "url": "https://www.example.org/a?b", "status_code": 200, "useragent": "curl/8", "version": "1.1"},
+                "network": {"client": {"ip": "192.0.2.1"}, "bytes_written": 100},
+            },
+        }),
+        ENTRY_ROW | {"user": None, "protocol": "1.1", "referer": None},
+    ),
     "numbers as text": (entry(status="200", body_bytes_sent="100"), ENTRY_ROW),
     "other spellings": (
         json.dumps({
@@ -313,6 +332,7 @@ REJECTED_JSON = {
     "status is text": entry(status="OK"),
     "status is a fraction": entry(status=200.5),
     "status is no number": entry(status=float("nan")),
+    "bytes of another unit": entry(body_bytes_sent="1.5 KB"),
     "negative bytes": entry(body_bytes_sent=-2),
     "bytes beyond 64 bits": entry(body_bytes_sent=2**63),
     "a number of 5000 digits": entry(status="N").replace('"N"', "9" * 5000),
@@ -366,7 +386,7 @@ def test_the_first_time_is_that_of_the_first_line_that_parses() -> None:
 
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 SLOW_LINE = re.compile(
-    r'([^ \t\n\v\f\r"\0]+) ([^ \t\n\v\f\r]+) ([^ \t\n\v\f\r]+) '
+    r'([^< \t\n\v\f\r"\0][^ \t\n\v\f\r"\0]*) ([^ \t\n\v\f\r]+) ([^ \t\n\v\f\r]+) '
     r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\] "
     rf"{QUOTED} (\d{{3}}) (\d+|-)(?: {QUOTED} {QUOTED}(?: (.+)?)?)?",
     re.DOTALL | re.ASCII,

@@ -123,7 +123,8 @@ class CombinedFormat:
                 pl.coalesce(rows["rest"], rows["tail"]).alias("rest"),
                 pl.when(is_read).then("time").alias("time"),
             )
-            found = found.with_columns(pl.col("user").str.strip_chars(" ").replace('""', "-"))
+            named = [name for name in ("user", "ident") if name in found.columns]
+            found = found.with_columns(pl.col(named).str.strip_chars(" ").replace(['""', '"-"'], "-"))
             return fields_of(found, options)
 
         return read

@@ -13,20 +13,22 @@ import polars as pl
 from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import rescued_json
 from producer.formats.json_lines import json_object, unicode_text
+from producer.formats.keys import NESTING_KEYS
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9]?[0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
 # As journalctl writes it with -o short-full and short-unix.
-_JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}"
+_JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:[.,][0-9]+)?"
 # No brace or quote, so that an object behind a mere time is no host; and a blank, so that an IPv6 address is no program.
 _HOST = r"(?P<host>[^ \[\]{\"]+)"
 _PROGRAM = r"(?P<program>[^ \[\]:{\"]+)(?:\[(?P<pid>[0-9]+)\]: ?|: )"
 _PRIORITY = r"(?:<(?P<priority>[0-9]{1,3})>)?"
 _DATA_5424 = (
-    r'(?P<message_id>\S+) (?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
+    r'(?P<message_id>\S+) (?P<data>-|(?:\[[A-Za-z][^\]" ]*(?: [^\]"]*)?(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
 )
 # How a line begins that no program's name stands before: an address, perhaps behind a site with a port, an object, a quote.
 _BEGINNING = rf"(?:(?:[^ ]+:[0-9]+ )?{ADDRESS_LIST}[ :]|[{{\"\[])"
+_POD = r"[a-z0-9][a-z0-9.-]*"
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 
 
@@ -42,13 +44,14 @@ ENVELOPES = (
     Envelope("cri", rf"(?s)^(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<tag>[FP]) (?P<line>.*)$"),
     Envelope("syslog5424", rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) {_DATA_5424}$"),
     # As files hold it, without priority and version.
-    Envelope("syslog5424", rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[^ :\[\]]+) (?P<pid>[0-9]+|-) {_DATA_5424}$"),
+    Envelope("syslog5424", rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[A-Za-z_/][^ :\[\]]*) (?P<pid>[0-9]+|-) {_DATA_5424}$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$"),
     Envelope("journald", rf"(?s)^{_PRIORITY}(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) {_HOST} (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", r"(?s)^<(?P<priority>[0-9]{1,3})>(?P<line>.*)$"),
-    Envelope("kubectl", r"(?s)^\[(?P<pod>(?:pod/)?[^/\] ]+)[/ ](?P<container>[^/\] ]+)\] (?P<line>.*)$"),
+    Envelope("kubectl", rf"(?s)^\[(?P<pod>(?:pod/)?{_POD})(?:[/ ](?P<container>{_POD}))?\] (?P<line>.*)$"),
+    Envelope("kubectl", rf"(?s)^(?P<pod>{_POD}-{_POD}) (?P<container>{_POD}) (?P<line>{_BEGINNING}.*)$"),
     Envelope("compose", rf"(?s)^{_COLOUR}(?P<container>[A-Za-z0-9][A-Za-z0-9_.@-]*) +\| {_COLOUR}(?P<line>.*)$"),
     Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
 )
@@ -59,6 +62,8 @@ LINE_KEYS = {
     "@message": "message", "short_message": "message", "textPayload": "message", "data": "message", "jsonPayload": "message",
     "event": "message", "original": "message", "payload": "message", "_raw": "message", "raw": "message", "body": "message",
 }  # fmt: skip
+
+_OUTER_KEYS = frozenset([*LINE_KEYS, *NESTING_KEYS])
 
 
 @dataclass(frozen=True)
@@ -130,17 +135,26 @@ def _from_object(text: str) -> tuple[str | None, str | None, str | None, str | N
     entry = json_object(text)
     if entry is None:
         return None, None, None, None, False
+    if isinstance(entry.get("MESSAGE"), list):  # of a line that is not all printable, journald writes the bytes
+        entry["MESSAGE"] = _text_of(entry["MESSAGE"])
     if (key := _line_key(entry)) is not None:
         line, stream = entry.pop(key), entry.get("stream")
         stream = stream if isinstance(stream, str) else None
         is_part = key == "log" and not line.endswith("\n") and stream is not None
         return LINE_KEYS[key], unicode_text(line.rstrip("\r\n")), _json(entry), stream, is_part
     for outer, inner in entry.items():
-        if outer in LINE_KEYS and isinstance(inner, dict) and (key := _line_key(inner)) is not None:
+        if outer in _OUTER_KEYS and isinstance(inner, dict) and (key := _line_key(inner)) is not None:
             line = inner.pop(key)
             said = {name: value for name, value in entry.items() if value != {}}
             return "message", unicode_text(line.rstrip("\r\n")), _json(said), None, False
     return None, None, None, None, False
+
+
+def _text_of(numbers: list[Any]) -> str | None:
+    try:
+        return bytes(numbers).decode("utf-8", "backslashreplace")
+    except (TypeError, ValueError):
+        return None
 
 
 def _line_key(entry: dict[str, Any]) -> str | None:

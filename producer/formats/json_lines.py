@@ -19,6 +19,7 @@ import polars as pl
 from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
 from producer.formats.ltsv import entry_of
+from producer.formats.odd_values import decoded, with_clock, without_words
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of, replaced
@@ -39,7 +40,6 @@ _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
 _HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}|-[A-Z][a-z]{2}-\d\d", re.ASCII)
-_METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8
 
@@ -113,7 +113,7 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     """``FIELDS`` from a frame with the columns of ``COLUMNS``; a row without time did not parse."""
     if texts["time"].null_count() == texts.height:
         return no_fields(texts.height)
-    texts = _without_words(texts)
+    texts = without_words(texts)
     whole = fields_of(texts.drop("method", "target", "arguments", "protocol", "rescued", "forwarded"), options)
     status = texts["status"].replace(["", "-"], None)
     is_odd = (status.is_not_null() & whole["status"].is_null()) | (whole["status"] < 0).fill_null(value=False)
@@ -122,16 +122,6 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     if texts["target"].null_count() < texts.height:
         whole = whole.with_columns(_parts(texts, whole))
     return with_all_fields(whole.with_columns(texts["rescued"], texts["forwarded"]))
-
-
-def _without_words(texts: pl.DataFrame) -> pl.DataFrame:
-    """``200`` of a status such as ``200 OK``, ``5`` of bytes such as ``5B``."""
-    if not texts.select(pl.any_horizontal(pl.col("status", "bytes").str.contains(" |B$").any())).item():
-        return texts
-    return texts.with_columns(
-        pl.col("status").str.replace(r"^([0-9]{3}) [A-Z][A-Za-z' -]*$", "${1}"),
-        pl.col("bytes").str.replace(r"^([0-9]+) ?B$", "${1}"),
-    )
 
 
 def _parts(texts: pl.DataFrame, whole: pl.DataFrame) -> list[pl.Series]:
@@ -196,6 +186,11 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+def _loosely(key: str) -> str:
+    """A key however its words are joined and written: ``Status-Code``, ``statusCode``, ``status_code``."""
+    return key.lower().replace("-", "").replace("_", "")
+
+
 class Columns:
     """Where an object has the values of our columns, by the keys that it has."""
 
@@ -225,12 +220,14 @@ class Columns:
         for path in shape:
             if path[0] in NESTING_KEYS:
                 by_name.setdefault(".".join(path[1:]), path)
+        loose = {_loosely(name): path for name, path in by_name.items() if "." not in name and name not in self._named}
         found = {
             column: [
                 by_name[key]
                 for n, key in enumerate(keys)
                 if key is not None and key in by_name and (n == 0 or key not in self._named)
             ]
+            or [loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
@@ -259,6 +256,8 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
         forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
         rest = without(entry, taken)
         rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
+        if (agent := found.get("agent")) is not None:
+            found["agent"] = Value(agent.path, decoded(agent.path[-1], agent.text))
         texts = [found[column].text if column in found else None for column in JSON_KEYS]
     except RecursionError:
         return NOT_PARSED
@@ -337,7 +336,7 @@ def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Val
         text = _text(value)
         if text is None or not _HAS_TIME.search(text) or (isinstance(value, float) and value < _SMALLEST_EPOCH):
             continue
-        return Value(path, text.strip())
+        return Value(path, with_clock(text.strip(), (_text(flat[other]) for other in paths)))
     return None
 
 

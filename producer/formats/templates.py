@@ -13,6 +13,7 @@ import polars as pl
 
 from producer.formats.json_lines import COLUMNS, Columns, Entry, Path, chosen_values, fields_from_frame, is_whole
 from producer.formats.keys import JSON_KEYS
+from producer.formats.odd_values import W3C_HEADER
 from producer.formats.options import Options
 
 MOST_KEYS = 60
@@ -102,6 +103,8 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
     """The template of a line and its object, ``None`` where there is none for it."""
     members = _members(line)
     if members is None or [key for _, key, *_ in members] != list(entry) or len(entry) > MOST_KEYS:
+        return None
+    if any(key.startswith(W3C_HEADER) for key in entry):
         return None
     flat: dict[Path, object] = {(key,): value for key, value in entry.items()}
     plan = columns.plan(tuple(flat))

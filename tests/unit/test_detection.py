@@ -61,6 +61,11 @@ ENVELOPES = {
         f"2026-11-27T10:01:00Z web1 nginx 12 - - {LINE}", enveloped(time="2026-11-27T10:01:00Z", host="web1", program="nginx", pid=12),
     ),
     "kubectl": (f"[pod/web-1/nginx] {LINE}", enveloped(pod="pod/web-1", container="nginx")),
+    "kubetail": (f"[web-1-x] {LINE}", enveloped(pod="web-1-x")),
+    "stern": (f"web-7c5d-x2x nginx {LINE}", enveloped(pod="web-7c5d-x2x", container="nginx")),
+    "a day and a clock": (
+        f"2026-11-27 10:01:00 web1 nginx: {LINE}", enveloped(time="2026-11-27 10:01:00", host="web1", program="nginx"),
+    ),
     "jsonPayload": (json.dumps({"jsonPayload": {"message": LINE}, "x": 1}), enveloped(x=1)),
     "event.original": (json.dumps({"event": {"original": LINE, "kind": "e"}}), enveloped(event={"kind": "e"})),
     "data": (json.dumps({"data": LINE, "stream": 1}), enveloped(stream=1)),
@@ -95,6 +100,11 @@ def test_an_envelope_goes_and_what_it_says_is_kept(name: str) -> None:
 def test_an_object_in_an_envelope_is_no_part_of_it(before: str) -> None:
     (row,) = parse(pl.Series([before + ENTRY])).rows.drop("rescued").to_dicts()
     assert row == {name: value for name, value in JSON_ROW.items() if name != "rescued"}
+
+
+def test_a_word_between_a_time_and_the_address_is_no_header_of_rfc_5424() -> None:
+    (row,) = parse(pl.Series([f"2026-11-27T10:01:00Z web-1 {LINE}"])).rows.to_dicts()
+    assert row == ROW | {"rescued": '{"first":"web-1","envelope":{"time":"2026-11-27T10:01:00Z"}}'}
 
 
 def test_an_ipv6_address_behind_syslogs_host_is_no_program() -> None:

@@ -31,6 +31,9 @@ _IS_MAPPED = r"(?i)^[0:]*:ffff:[0-9a-f:]+$"
 # What of it needs more, and blanks and quotes around it: one pass over a block tells that none does, as a rule.
 _IS_ODD = r'[,\[\]"\x00-\x20]|:.*[^0-9A-Fa-f:]|[^0-9A-Fa-f:].*:|^[0:]*:[Ff]{4}:'
 _WITH_PORT = re.compile(rf"({IPV4}):\d+|\[([0-9A-Fa-f:.%\w]+)\](?::\d+)?", re.ASCII)
+# An address in the header Forwarded, its quotes as they are or escaped; and how nginx and HAProxy name a peer behind a socket.
+_FORWARDED_FOR = re.compile(r'for=(?:\\?"|\\x22)?(\[[0-9a-f:.]+\]|[^\s",;\\]+)', re.ASCII | re.IGNORECASE)
+_SOCKET = r"^unix(?::.*)?$"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -51,7 +54,7 @@ def with_client(rows: pl.DataFrame, trusted: Sequence[Network]) -> pl.DataFrame:
         is_plain = rows["ip"].str.contains(_IS_PLAIN).fill_null(value=True).all()
         is_plain = is_plain and not rows["ip"].str.contains(_IS_MAPPED).any()
     has_chain = rows["forwarded"].null_count() < rows.height
-    is_missing = pl.col("ip").is_null() & pl.col("forwarded").is_not_null()
+    is_missing = (pl.col("ip").is_null() | pl.col("ip").str.starts_with("unix")) & pl.col("forwarded").is_not_null()
     if is_plain and not (has_chain and (trusted or rows.select(is_missing.any()).item())):
         return rows
     pairs = rows.select("ip", "forwarded" if trusted else pl.when(is_missing).then("forwarded").alias("forwarded"))
@@ -79,18 +82,27 @@ def client(logged: str | None, forwarded: str | None, trusted: Sequence[Network]
     :param logged: what stands in the place of the peer; a list is a chain, the first of it the client. Where a format has no
         peer, what was forwarded is all that is known.
     """
+    chain = _addresses(forwarded or "")
     if logged is None:
-        chain = [a for item in _items(forwarded or "") if (a := plain_address(item)) is not None]
-        return (
-            next((a for a in reversed(chain) if not _is_in(a, trusted)), None) if trusted else next(iter(chain), None)
-        )
-    peers = [address for item in _items(logged) if (address := plain_address(item)) is not None]
+        return _rightmost(chain, trusted) if trusted else next(iter(chain), None)
+    if re.fullmatch(_SOCKET, logged):  # what comes through a socket of the same machine is a proxy's
+        return _rightmost(chain, trusted) or logged
+    peers = _addresses(logged)
     if not peers:
         return logged
     if trusted and _is_in(peers[-1], trusted):
-        chain = [a for item in _items(forwarded or "") if (a := plain_address(item)) is not None] + peers[:-1]
-        return next((address for address in reversed(chain) if not _is_in(address, trusted)), peers[-1])
+        return _rightmost([*chain, *peers[:-1]], trusted) or peers[-1]
     return peers[0]
+
+
+def _rightmost(chain: Sequence[str], trusted: Sequence[Network]) -> str | None:
+    return next((address for address in reversed(chain) if not _is_in(address, trusted)), None)
+
+
+def _addresses(text: str) -> list[str]:
+    """The addresses of a chain, be it X-Forwarded-For or Forwarded (RFC 7239); what is none is passed over."""
+    items = _FORWARDED_FOR.findall(text) if "for=" in text.lower() else _items(text)
+    return [address for item in items if (address := plain_address(item)) is not None]
 
 
 def plain_address(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """Logs read in blocks of whole lines (I/O): plain files, compressed ones by their magic bytes, pipes. Memory stays flat.
 
 Offsets count bytes of the uncompressed log. A line longer than ``max_line_bytes`` comes as a block of its own, a little
-longer than the limit and without newline; the rest of it is passed over.
+longer than the limit and without newline; the rest of it is passed over. A line that a container runtime has cut comes whole, in one block.
 """
 
 import bz2
@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 import zstandard
 
 from lakehouse.errors import InputError, UnreadableError
+from producer.formats.pieces import whole_lines_end
 
 BLOCK_BYTES = 1 << 20
 STDIN_DESCRIPTOR = 0
@@ -77,9 +78,10 @@ class BlockReader:
                     continue
                 return None
             end = self._buffer.rfind(b"\n") + 1
-            if end:
-                return self._taken(end)
             longest = self._max_line_bytes + len(b"\r\n")
+            if end:
+                whole = self._whole_end(longest if has_more else 0)
+                return self._taken(whole) if whole else None
             if len(self._buffer) < longest and has_more:
                 has_more = self._fill(longest)
                 if self._buffer.find(b"\n") >= 0:
@@ -91,10 +93,28 @@ class BlockReader:
 
     @property
     def rest(self) -> Block | None:
-        """The last line, if it has no end yet."""
+        """What is left: the last line if it has no end yet, before it a line whose last piece is not there."""
         if not self._buffer or self._is_passing_over:
             return None
         return Block(self.offset, bytes(self._buffer))
+
+    @property
+    def held(self) -> Block | None:
+        """Lines that were kept back because the last of them goes on, without what has no end yet."""
+        end = self._buffer.rfind(b"\n") + 1
+        return Block(self.offset, bytes(self._buffer[:end])) if end and not self._is_passing_over else None
+
+    def _whole_end(self, more_bytes: int) -> int:
+        """Where the last line ends that is whole; 0 if the last pieces of the first one are still to come.
+
+        :param more_bytes: to read to find them; of a line that has even more, the pieces are lines.
+        """
+        whole = whole_lines_end(self._buffer, self._buffer.rfind(b"\n") + 1)
+        if whole or not more_bytes:
+            return whole
+        is_too_long = self._fill(self._block_bytes + more_bytes)
+        end = self._buffer.rfind(b"\n") + 1
+        return whole_lines_end(self._buffer, end) or (end if is_too_long else 0)
 
     def _fill(self, size: int) -> bool:
         """Read until the buffer holds ``size`` bytes; whether there may be more."""

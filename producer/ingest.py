@@ -234,8 +234,8 @@ class Ingestion:
             return
         if isinstance(opened, PlainFile):
             yield from self._last_line(opened, reader)
-        elif reader.rest is not None and opened.error is None:
-            yield reader.rest
+        elif (last := reader.rest if opened.error is None else reader.held) is not None:
+            yield last
 
     def _last_line(self, opened: PlainFile, reader: BlockReader) -> Iterator[Block | None]:
         """A last line without newline, once its file is quiet; or when its newline has come, what ends with that."""

@@ -18,7 +18,7 @@ from lakehouse.readable import count_text
 from producer.blocks import Block, PlainFile, open_file
 from producer.formats.detection import parse
 from producer.formats.tally import Tally
-from producer.formats.w3c import HEADER
+from producer.formats.w3c_days import Above, below
 from producer.identity import line_spans
 from producer.reports import proxy_hint
 from producer.rows import Reading, line_texts
@@ -97,7 +97,7 @@ def inspected(path: Path, reading: Reading) -> Inspection:
         for number, block in enumerate(_pieces(opened, path, seen)):
             lines = line_texts(block, line_spans(block.data), has_cut_lines=False)
             if number == 0:
-                header = next((line for line in lines.head(100) if line.startswith(HEADER)), None)
+                header = below(lines.head(100), Above()).text
                 seen.look_at_zone(lines.head(50), reading, header)
             seen.add(lines, reading, header)
     except OSError as error:

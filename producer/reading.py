@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,7 +21,18 @@ from producer.published import Published
 from producer.rows import LineParser
 from producer.tail import Tail
 
-CountedRows = tuple[Block, pl.DataFrame, Tally]
+
+class BlockRows(NamedTuple):
+    """The rows of a block of a log.
+
+    :param parser: what is known of the log below it, as ``LineParser.parser`` has it.
+    :param tally: what its lines were.
+    """
+
+    block: Block
+    parser: str | None
+    rows: pl.DataFrame
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -58,10 +70,10 @@ class LogReader:
 
         :raises OSError: it cannot be read.
         """
-        for block, rows, tally in self._rows(tail.reader, tail.parser, pool):
-            self._published.land(rows)
-            tail.counted.add(tally)
-            place = tail.place_after(block, path, now_seconds)
+        for found in self._rows(tail.reader, tail.parser, pool):
+            self._published.land(found.rows)
+            tail.counted.add(found.tally)
+            place = tail.place_after(found.block, found.parser, path, now_seconds)
             if place is not None:
                 self._published.advance(tail, place)
             self._published.settle()
@@ -93,15 +105,15 @@ class LogReader:
         parser = LineParser(reading_of(source_text(source), self._settings), *known)
         reader = BlockReader(opened.read, max_line_bytes=self._settings.max_line_bytes, offset=offset)
         counted = Tally()
-        for _, rows, tally in self._rows(reader, parser, pool):
+        for _, _, rows, tally in self._rows(reader, parser, pool):
             self._published.land(rows)
             counted.add(tally)
             self._published.settle()
         if self._stop.is_set():
             return Landed(is_over=False)
         self._landed_gzips.add(status.signature)
-        if reader.rest is not None and opened.error is None:
-            self._published.land(parser.task(reader.rest, self.now())())
+        if (last := reader.rest if opened.error is None else reader.held) is not None:
+            self._published.land(parser.task(last, self.now())())
         if opened.error is None or opened.is_truncated:
             self._know_gzip(path, parser, status.size, hashes, reader.offset, now_seconds, earlier, counted)
         return Landed(is_over=True, error=opened.error, found=place if earlier is None else None)
@@ -124,15 +136,16 @@ class LogReader:
 
         self._published.then(know)
 
-    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[CountedRows]:
-        def tasks() -> Iterator[Callable[[], CountedRows]]:
+    def _rows(self, reader: BlockReader, parser: LineParser, pool: Executor) -> Iterator[BlockRows]:
+        def tasks() -> Iterator[Callable[[], BlockRows]]:
             while not self._stop.is_set() and (block := reader.next()) is not None:
-                yield partial(_with_block, block, parser.counted_task(block, self.now()))
+                work = parser.counted_task(block, self.now())
+                yield partial(_block_rows, block, parser.parser, work)
 
         for result in results_in_order(pool, tasks(), self._threads):
             if result is not None:
                 yield result
 
 
-def _with_block(block: Block, work: Callable[[], tuple[pl.DataFrame, Tally]]) -> CountedRows:
-    return block, *work()
+def _block_rows(block: Block, parser: str | None, work: Callable[[], tuple[pl.DataFrame, Tally]]) -> BlockRows:
+    return BlockRows(block, parser, *work())

@@ -13,7 +13,7 @@ from producer.blocks import Block
 from producer.formats.detection import SAMPLE_LINES, Parsing, detect, parse
 from producer.formats.options import Options
 from producer.formats.tally import Tally
-from producer.formats.w3c import HEADER
+from producer.formats.w3c_days import HEADER, Above, below, lacks_day
 from producer.identity import Spans, event_ids, fingerprint, line_hashes, line_spans
 from producer.landing import LANDED
 
@@ -92,8 +92,7 @@ class LineParser:
         log_fingerprint, parser = self.fingerprint, self.parser
         # The first look is much cheaper, and enough for most blocks.
         has_headers = b"#" in block.data and HEADER.encode() in block.data
-        if has_headers:
-            self.parser = _last_header(block) or self.parser
+        self.parser = _below(block, spans, parser, has_headers=has_headers)
         return partial(
             landed_rows, block, spans, reading, log_fingerprint, parser, ingested_at, may_have_headers=has_headers
         )
@@ -140,6 +139,15 @@ def landed_rows(
     if found.is_row is not None:
         landed = landed.filter(found.is_row)
     return truncated_ips(landed) if reading.truncate_ips else landed, found.tally
+
+
+def _below(block: Block, spans: Spans, parser: str | None, *, has_headers: bool) -> str | None:
+    """What is known of a log below the block: of a W3C log the header in force, and the time if lines have no day."""
+    known = (_last_header(block) if has_headers else None) or parser
+    if known is None or not known.startswith(HEADER) or not lacks_day(Above.from_text(known).header):
+        return known
+    before = Above.from_text(parser if parser is not None and parser.startswith(HEADER) else None)
+    return below(line_texts(block, spans, has_cut_lines=False), before).text
 
 
 def _last_header(block: Block) -> str | None:

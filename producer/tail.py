@@ -92,14 +92,17 @@ class Tail:
         parser = LineParser(self._reading, own, self.parser.parser)
         return parser.task(Block(begin, beginning[begin:]), ingested_at)()
 
-    def place_after(self, block: Block, path: Path, now_seconds: float) -> Place | None:
-        """The place after ``block`` of the log that is at ``path`` now, or ``None`` if no line ends there."""
+    def place_after(self, block: Block, parser: str | None, path: Path, now_seconds: float) -> Place | None:
+        """The place after ``block`` of the log that is at ``path`` now, or ``None`` if no line ends there.
+
+        :param parser: what ``LineParser.parser`` was when the block had been read.
+        """
         if not block.data.endswith(b"\n") or self.parser.fingerprint is None:
             return None
         offset = block.offset + len(block.data)
         head, tail = hashes_around(self.opened, offset)
         if head is None or tail is None:
             return None
-        found = self._settings.site, self.parser.fingerprint, self.parser.parser
+        found = self._settings.site, self.parser.fingerprint, parser
         own_until = 0 if self.read_up_to is None else self.read_up_to.own_until
         return Place(*found, offset, head, tail, str(path), now_seconds, own_until=own_until)

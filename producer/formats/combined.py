@@ -22,8 +22,10 @@ from producer.formats.text import BLANKS, FIELD, IN_QUOTES, Pattern, Reader, fie
 from producer.formats.times import LOGGED
 
 LOGGED_TIME = r"[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}"
-_VHOST = rf"(?P<site>\[[0-9A-Fa-f:.%]+\]|[^{BLANKS}:\"\x00\[\]]+):[0-9]+ "
-_FRONT = rf'(?P<ip>[^{BLANKS}"\x00]+) - (?P<user>[^{BLANKS}"]+) \[(?P<time>{LOGGED_TIME})\] '
+# A priority of syslog, such as <190>, is no part of a name.
+_VHOST = rf"(?P<site>\[[0-9A-Fa-f:.%]+\]|[^<{BLANKS}:\"\x00\[\]][^{BLANKS}:\"\x00\[\]]*):[0-9]+ "
+_NAME = rf'[^<{BLANKS}"\x00][^{BLANKS}"\x00]*'
+_FRONT = rf'(?P<ip>{_NAME}) - (?P<user>[^{BLANKS}"]+) \[(?P<time>{LOGGED_TIME})\] '
 _BACK = (
     r" (?P<status>[0-9]{3}) (?P<bytes>[0-9]+|-)"
     rf'(?: "(?P<referer>{IN_QUOTES})" "(?P<agent>{IN_QUOTES})"(?: (?P<rest>.+)?)?)?$'
@@ -56,7 +58,7 @@ COMBINED = Grammar(f'^{_FRONT}"{USUAL_REQUEST}"{_BACK}', _ANY)
 VHOST = Grammar(f'^{_VHOST}{_FRONT}"{USUAL_REQUEST}"{_BACK}', _ANY)
 
 # What stands before the time of an odd line; the first that matches counts.
-_SITE = rf"(?P<site>(?:[0-9A-Za-z_*-]*[.])+[0-9A-Za-z_-]*[A-Za-z][0-9A-Za-z_-]*\.?|localhost|_|[^{BLANKS}:\"\x00\[\]]+:[0-9]+|\[[0-9A-Fa-f:.%]+\]:[0-9]+)"
+_SITE = rf"(?P<site>(?:[0-9A-Za-z_*-]*[.])+[0-9A-Za-z_-]*[A-Za-z][0-9A-Za-z_-]*\.?|localhost|_|[^<{BLANKS}:\"\x00\[\]][^{BLANKS}:\"\x00\[\]]*:[0-9]+|\[[0-9A-Fa-f:.%]+\]:[0-9]+)"
 _WORD = rf"[^{BLANKS}\[\]]+"
 _USER = rf'(?P<user>"[^"]*"|{FIELD})'
 _PLAIN_FRONTS = (
@@ -66,14 +68,16 @@ _PLAIN_FRONTS = (
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}(?: +{_WORD})+) +(?P<user>-)$",
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}) +(?P<user>[^\[\]]+)$",
 )
-_HOST_FRONT = rf'^(?P<ip>[^{BLANKS}"\x00]+) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
+_HOST_FRONT = rf'^(?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
 # Where an address in the place of ident says that the line is another.
 _LOOSE_FRONTS = (*_PLAIN_FRONTS[3:], _HOST_FRONT)
+# The time of an envelope, in the place of a host: what stands behind it is another line's end.
+_TIME_AS_HOST = r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T|$)|(?:<[0-9]+>)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$)"
 _VHOST_FRONTS = (
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +{_USER}$",
     rf"^(?P<first>[0-9A-Za-z-]+) +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
-    rf'^{_SITE} (?P<ip>[^{BLANKS}"\x00]+) (?P<ident>{FIELD}) (?P<user>{FIELD})$',
+    rf'^{_SITE} (?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$',
 )
 
 
@@ -107,6 +111,8 @@ class CombinedFormat:
             rows = texts[places]
             front = rows["front"].str.extract_groups(expression).struct.unnest()
             is_read = front["ip"].is_not_null()
+            if expression == _HOST_FRONT:
+                is_read &= ~front["ip"].str.contains(_TIME_AS_HOST).fill_null(value=False)
             if "ident" in front.columns:  # the address before it is one of a list, and a name before it no client
                 is_address = front["ident"].str.contains(f"^{ADDRESS_LIST}(?: |$)").fill_null(value=False)
                 is_read &= ~(is_address & (front["ip"].str.ends_with(",") | (expression in _LOOSE_FRONTS)))
@@ -117,7 +123,8 @@ class CombinedFormat:
                 pl.coalesce(rows["rest"], rows["tail"]).alias("rest"),
                 pl.when(is_read).then("time").alias("time"),
             )
-            found = found.with_columns(pl.col("user").str.strip_chars(" ").replace('""', "-"))
+            named = [name for name in ("user", "ident") if name in found.columns]
+            found = found.with_columns(pl.col(named).str.strip_chars(" ").replace(['""', '"-"'], "-"))
             return fields_of(found, options)
 
         return read

@@ -20,10 +20,12 @@ from producer.formats.directives import FormatError, compiled, is_format_string
 from producer.formats.envelopes import opened
 from producer.formats.json_lines import JsonFormat, LtsvFormat
 from producer.formats.options import Options
+from producer.formats.pieces import joined
 from producer.formats.servers import PATTERNS
 from producer.formats.tally import Tally
 from producer.formats.text import replaced
-from producer.formats.w3c import DIRECTIVES, HEADER, W3cFormat
+from producer.formats.w3c import DIRECTIVES, W3cFormat
+from producer.formats.w3c_days import HEADER, Above, lacks_day, with_days
 
 
 class Format(Protocol):
@@ -114,8 +116,8 @@ def parse(
 
     :param lines: text without end-of-line characters, no nulls.
     :param likely: a key of ``Tally.formats``: it is tried first.
-    :param header: the ``#Fields:`` of a W3C log that stood before these lines.
-    :param may_have_headers: false if it is known that there is no such header in the lines: this saves a look at each.
+    :param header: what stood above these lines of a W3C log, as ``Above.text`` has it.
+    :param may_have_headers: false if it is known that there is no header of such a log in the lines: this saves a look at each.
     """
     if isinstance(parsing, str):
         parsing = Parsing(parsing)
@@ -158,15 +160,19 @@ class _Reading:
     def read_below_headers(self, header: str | None) -> None:
         """Lines of a W3C log, each by the header above it."""
         starts = self._lines.str.starts_with(HEADER)
+        above = Above.from_text(header)
         headers = pl.select(
-            pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(header, pl.String))
+            pl.when(starts).then(self._lines).forward_fill().fill_null(pl.lit(above.header, pl.String))
         ).to_series()
+        lines = self._lines
+        if any(lacks_day(known) for known in headers.drop_nulls().unique()):
+            lines, headers = with_days(lines, above)
         is_directive = self._lines.str.contains(f"^(?:{'|'.join(DIRECTIVES)})")
         self._is_row = ~(is_directive & (headers.is_not_null() | starts.any()))
         distinct = headers.drop_nulls().unique(maintain_order=True)
         for known in distinct.head(MOST_HEADERS):
             is_below = (headers == known).fill_null(value=False) & self._is_row
-            self._take(is_below, self._lines.filter(is_below), W3cFormat(known), "")
+            self._take(is_below, lines.filter(is_below), W3cFormat(known), "")
 
     def read_all(self) -> None:
         """All that is left."""
@@ -248,8 +254,8 @@ class _Reading:
             if not is_open.any():
                 return
             parts = found.is_part.any()
-            inner, joined = _joined(found.lines, found.is_part) if parts else (found.lines, {})
-            followers = {places[first]: [places[n] for n in others] for first, others in joined.items()}
+            inner, pieces = joined(found.lines, found.streams, found.is_part) if parts else (found.lines, {})
+            followers = {places[first]: [places[n] for n in others] for first, others in pieces.items()}
             places, lines, names = (
                 places.filter(is_open),
                 inner.filter(is_open),
@@ -295,21 +301,3 @@ def _both_said(outer: pl.Series, inner: pl.Series) -> pl.Series:
         renamed = says.str.replace(rf'([{{,])"{key}":', f'${{1}}"{key}_2":')
         says = pl.when(has_both).then(renamed).otherwise(says)
     return pl.select(joined_objects(pl.lit(outer), says)).to_series()
-
-
-def _joined(lines: pl.Series, is_part: pl.Series) -> tuple[pl.Series, dict[int, list[int]]]:
-    """The lines with each part joined with those behind it, and by the place of the first the places of the others."""
-    texts, parts = lines.to_list(), is_part.to_list()
-    followers: dict[int, list[int]] = {}
-    first = None
-    for place, text in enumerate(texts):
-        if first is not None and text is not None:
-            followers[first].append(place)
-            texts[first] += text
-        if parts[place]:
-            if first is None:
-                first = place
-                followers[first] = []
-        else:
-            first = None
-    return pl.Series("line", texts, dtype=pl.String), followers

@@ -78,7 +78,7 @@ _WITH_WORDS = re.compile(r"""\s*(?:log_format\s+\S+\s+(?:escape=\w+\s+)?|LogForm
 _APACHE_NAME_BEHIND = re.compile(r"""("(?:[^"\\]|\\.)*")\s+[\w-]+\s*""", re.DOTALL)
 
 # How values look, by column and by name.
-_STRICT = {"status": r"[0-9]{3}|-", "bytes": r"[0-9]+|-1?"}
+_STRICT = {"status": r"[0-9]{3}|[0-]", "bytes": r"[0-9]+|-1?"}
 _CLIENT = rf'{ADDRESS_LIST}|[^ \t"\x00]+?'
 _LOGGED_TIME = r"[0-9]{1,2}/[A-Za-z]{3}/[0-9]{4}:[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?: ?[+-][0-9]{2}:?[0-9]{2})?"
 _STRICT_TIMES = {"time_local": _LOGGED_TIME, "time_iso8601": r"[0-9T:.,Z+-]{19,40}", "msec": r"[0-9]+[.,]?[0-9]*"}

@@ -10,16 +10,25 @@ from typing import Any
 
 import polars as pl
 
+from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import rescued_json
 from producer.formats.json_lines import json_object, unicode_text
+from producer.formats.keys import NESTING_KEYS
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
-_SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+_SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9]?[0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
 # As journalctl writes it with -o short-full and short-unix.
-_JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}"
+_JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)? [A-Z0-9+-]+|[0-9]{9,10}\.[0-9]{6}|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:[.,][0-9]+)?"
 # No brace or quote, so that an object behind a mere time is no host; and a blank, so that an IPv6 address is no program.
 _HOST = r"(?P<host>[^ \[\]{\"]+)"
 _PROGRAM = r"(?P<program>[^ \[\]:{\"]+)(?:\[(?P<pid>[0-9]+)\]: ?|: )"
+_PRIORITY = r"(?:<(?P<priority>[0-9]{1,3})>)?"
+_DATA_5424 = (
+    r'(?P<message_id>\S+) (?P<data>-|(?:\[[A-Za-z][^\]" ]*(?: [^\]"]*)?(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
+)
+# How a line begins that no program's name stands before: an address, perhaps behind a site with a port, an object, a quote.
+_BEGINNING = rf"(?:(?:[^ ]+:[0-9]+ )?{ADDRESS_LIST}[ :]|[{{\"\[])"
+_POD = r"[a-z0-9][a-z0-9.-]*"
 _COLOUR = r"(?:\x1b\[[0-9;]*m)*"
 
 
@@ -33,28 +42,28 @@ class Envelope:
 
 ENVELOPES = (
     Envelope("cri", rf"(?s)^(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<tag>[FP]) (?P<line>.*)$"),
-    Envelope(
-        "syslog5424",
-        rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) (?P<message_id>\S+) "
-        r'(?P<data>-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?$',
-    ),
-    Envelope(
-        "syslog",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$",
-    ),
-    Envelope(
-        "journald",
-        rf"(?s)^(?:<(?P<priority>[0-9]{{1,3}})>)?(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$",
-    ),
+    Envelope("syslog5424", rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) {_DATA_5424}$"),
+    # As files hold it, without priority and version.
+    Envelope("syslog5424", rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[A-Za-z_/][^ :\[\]]*) (?P<pid>[0-9]+|-) {_DATA_5424}$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$"),
+    Envelope("journald", rf"(?s)^{_PRIORITY}(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) {_HOST} (?P<line>{_BEGINNING}.*)$"),
+    Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?P<line>{_BEGINNING}.*)$"),
+    Envelope("syslog", r"(?s)^<(?P<priority>[0-9]{1,3})>(?P<line>.*)$"),
+    Envelope("kubectl", rf"(?s)^\[(?P<pod>(?:pod/)?{_POD})(?:[/ ](?P<container>{_POD}))?\] (?P<line>.*)$"),
+    Envelope("kubectl", rf"(?s)^(?P<pod>{_POD}-{_POD}) (?P<container>{_POD}) (?P<line>{_BEGINNING}.*)$"),
     Envelope("compose", rf"(?s)^{_COLOUR}(?P<container>[A-Za-z0-9][A-Za-z0-9_.@-]*) +\| {_COLOUR}(?P<line>.*)$"),
     Envelope("time", rf"(?s)^(?P<time>{_ISO}) (?P<line>.*)$"),
 )
-ENVELOPE_NAMES = (*(envelope.name for envelope in ENVELOPES), "docker", "message")
-# The keys under which an object has a whole line, and the envelope's name.
+ENVELOPE_NAMES = (*dict.fromkeys(envelope.name for envelope in ENVELOPES), "docker", "message")
+# The keys under which an object has a whole line, at the top or one object below, and the envelope's name.
 LINE_KEYS = {
     "log": "docker", "message": "message", "MESSAGE": "journald", "line": "message", "msg": "message", "_msg": "message",
-    "@message": "message", "short_message": "message", "textPayload": "message",
+    "@message": "message", "short_message": "message", "textPayload": "message", "data": "message", "jsonPayload": "message",
+    "event": "message", "original": "message", "payload": "message", "_raw": "message", "raw": "message", "body": "message",
 }  # fmt: skip
+
+_OUTER_KEYS = frozenset([*LINE_KEYS, *NESTING_KEYS])
 
 
 @dataclass(frozen=True)
@@ -62,12 +71,14 @@ class Opened:
     """Lines without their envelopes: null where there was none.
 
     :param said: JSON objects of what each envelope said.
-    :param is_part: whether the line goes on in the next one.
+    :param streams: of a container, stdout or stderr.
+    :param is_part: whether the line goes on in the next one of its stream.
     """
 
     name: pl.Series
     lines: pl.Series
     said: pl.Series
+    streams: pl.Series
     is_part: pl.Series
 
 
@@ -75,17 +86,18 @@ def opened(lines: pl.Series) -> Opened:
     """Each line out of the first envelope that it is in."""
     height = lines.len()
     name = pl.Series("name", [None] * height, dtype=pl.String)
-    inner, said = name.alias("line"), name.alias("said")
+    inner, said, streams = name.alias("line"), name.alias("said"), name.alias("streams")
     is_part = pl.Series("is_part", [False] * height)
     is_open = lines.str.starts_with("{")
     if is_open.any():
         found = [_from_object(line) for line in lines.filter(is_open)]
-        kinds = (pl.String, pl.String, pl.String, pl.Boolean)
+        kinds = (pl.String, pl.String, pl.String, pl.String, pl.Boolean)
         columns = [pl.Series(list(v), dtype=kind) for v, kind in zip(zip(*found, strict=True), kinds, strict=True)]
-        name, inner, said = (_set(s, is_open, c) for s, c in zip((name, inner, said), columns[:3], strict=True))
+        texts = zip((name, inner, said, streams), columns[:4], strict=True)
+        name, inner, said, streams = (_set(series, is_open, column) for series, column in texts)
         is_docker = columns[0] == "docker"
-        has_ends = (is_docker & ~columns[3]).any()  # exports may have lost all line ends
-        is_part = _set(is_part, is_open, columns[3] & has_ends)
+        has_ends = (is_docker & ~columns[4]).any()  # exports may have lost all line ends
+        is_part = _set(is_part, is_open, columns[4] & has_ends)
     for envelope in ENVELOPES:
         is_left = ~is_open
         if not is_left.any():
@@ -102,8 +114,9 @@ def opened(lines: pl.Series) -> Opened:
         said = _set(said, mask, rescued_json(texts, keys))
         if "tag" in texts.columns:
             is_part = _set(is_part, mask, texts["tag"] == "P")
+            streams = _set(streams, mask, texts["stream"])
         is_open |= mask
-    return Opened(name, inner, said, is_part)
+    return Opened(name, inner, said, streams, is_part)
 
 
 def _spread(mask: pl.Series, inner: pl.Series) -> pl.Series:
@@ -117,17 +130,35 @@ def _set(series: pl.Series, mask: pl.Series, values: pl.Series) -> pl.Series:
     return series.clone().scatter(places, values.cast(series.dtype))
 
 
-def _from_object(text: str) -> tuple[str | None, str | None, str | None, bool]:
-    """Name, line, what else the object says, and whether the line goes on."""
+def _from_object(text: str) -> tuple[str | None, str | None, str | None, str | None, bool]:
+    """Name, line, what else the object says, its stream, and whether the line goes on."""
     entry = json_object(text)
     if entry is None:
-        return None, None, None, False
-    for key, name in LINE_KEYS.items():
-        if isinstance(entry.get(key), str):
-            line = entry.pop(key)
-            is_part = name == "docker" and not line.endswith("\n") and "stream" in entry
-            return name, unicode_text(line.rstrip("\r\n")), _json(entry), is_part
-    return None, None, None, False
+        return None, None, None, None, False
+    if isinstance(entry.get("MESSAGE"), list):  # of a line that is not all printable, journald writes the bytes
+        entry["MESSAGE"] = _text_of(entry["MESSAGE"])
+    if (key := _line_key(entry)) is not None:
+        line, stream = entry.pop(key), entry.get("stream")
+        stream = stream if isinstance(stream, str) else None
+        is_part = key == "log" and not line.endswith("\n") and stream is not None
+        return LINE_KEYS[key], unicode_text(line.rstrip("\r\n")), _json(entry), stream, is_part
+    for outer, inner in entry.items():
+        if outer in _OUTER_KEYS and isinstance(inner, dict) and (key := _line_key(inner)) is not None:
+            line = inner.pop(key)
+            said = {name: value for name, value in entry.items() if value != {}}
+            return "message", unicode_text(line.rstrip("\r\n")), _json(said), None, False
+    return None, None, None, None, False
+
+
+def _text_of(numbers: list[Any]) -> str | None:
+    try:
+        return bytes(numbers).decode("utf-8", "backslashreplace")
+    except (TypeError, ValueError):
+        return None
+
+
+def _line_key(entry: dict[str, Any]) -> str | None:
+    return next((key for key in LINE_KEYS if isinstance(entry.get(key), str)), None)
 
 
 def _json(entry: dict[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ import polars as pl
 from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
 from producer.formats.ltsv import entry_of
+from producer.formats.odd_values import decoded, with_clock, without_words
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of
@@ -39,8 +40,7 @@ _NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
 # Texts, and what nginx writes of an empty or odd variable without quotes, which is no JSON: nothing, ``-``, ``000``; a comma too many.
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
-_HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}", re.ASCII)
-_METHOD = re.compile(r"[A-Z]{3,12}", re.ASCII)
+_HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}|-[A-Z][a-z]{2}-\d\d", re.ASCII)
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8
 
@@ -127,6 +127,7 @@ def fields_from_frame(texts: pl.DataFrame, options: Options) -> pl.DataFrame:
     """``FIELDS`` from a frame with the columns of ``COLUMNS``; a row without time did not parse."""
     if texts["time"].null_count() == texts.height:
         return no_fields(texts.height)
+    texts = without_words(texts)
     whole = fields_of(texts.drop("method", "target", "arguments", "protocol", "rescued", "forwarded"), options)
     status = texts["status"].replace(["", "-"], None)
     is_odd = (status.is_not_null() & whole["status"].is_null()) | (whole["status"] < 0).fill_null(value=False)
@@ -199,6 +200,11 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+def _loosely(key: str) -> str:
+    """A key however its words are joined and written: ``Status-Code``, ``statusCode``, ``status_code``."""
+    return key.lower().replace("-", "").replace("_", "")
+
+
 class _Key:
     """A key of objects that were seen: its path, whether a column may have its value, and the keys below it."""
 
@@ -221,6 +227,7 @@ class Columns:
         self.has_named_target = "target" in chosen
         self._options = options
         self._names = {key for keys_of in self._keys.values() for key in keys_of if key is not None}
+        self._loose_names = {_loosely(name) for name in self._names}
         self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
         self._keys_seen, self._root = 0, _Key((), is_wanted=False)
 
@@ -245,8 +252,15 @@ class Columns:
 
     def _known(self, path: Path) -> "_Key":
         self._keys_seen += 1
-        is_named = ".".join(path) in self._names or (path[0] in NESTING_KEYS and ".".join(path[1:]) in self._names)
+        is_named = any(self._is_name(".".join(name)) for name in _names_of(path))
         return _Key(path, is_wanted=is_named or self._options.is_forwarded(path[-1]))
+
+    def _is_name(self, name: str) -> bool:
+        return name in self._names or ("." not in name and _loosely(name) in self._loose_names)
+
+    def is_url(self, path: Path) -> bool:
+        """Whether the target that stands there is a full URL as a rule."""
+        return any(".".join(name) in self.url_keys for name in _names_of(path))
 
     def plan(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
         """For each column the paths that may have its value, the likeliest first, of an object with these."""
@@ -264,12 +278,14 @@ class Columns:
         for path in shape:
             if path[0] in NESTING_KEYS:
                 by_name.setdefault(".".join(path[1:]), path)
+        loose = {_loosely(name): path for name, path in by_name.items() if "." not in name and name not in self._named}
         found = {
             column: [
                 by_name[key]
                 for n, key in enumerate(keys)
                 if key is not None and key in by_name and (n == 0 or key not in self._named)
             ]
+            or [loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
@@ -298,6 +314,8 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
         forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
         rest = without(entry, taken)
         rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
+        if (agent := found.get("agent")) is not None:
+            found["agent"] = Value(agent.path, decoded(agent.path[-1], agent.text))
         texts = [found[column].text if column in found else None for column in JSON_KEYS]
     except RecursionError:
         return NOT_PARSED
@@ -367,17 +385,21 @@ def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Val
         text = _text(value)
         if text is None or not _HAS_TIME.search(text) or (isinstance(value, float) and value < _SMALLEST_EPOCH):
             continue
-        return Value(path, text.strip())
+        return Value(path, with_clock(text.strip(), (_text(flat[other]) for other in paths)))
     return None
 
 
 _CHOICES = {"ip": _address, "time": _time}
 
 
+def _names_of(path: Path) -> list[Path]:
+    return [path, path[1:]] if path[0] in NESTING_KEYS else [path]
+
+
 def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:
     """Leaves the path and query of a full URL; its host."""
     target = found.get("target")
-    if target is None or ".".join(target.path) not in columns.url_keys:
+    if target is None or not columns.is_url(target.path):
         return None
     url = _URL.fullmatch(target.text)
     if url is None:
@@ -388,6 +410,8 @@ def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:
 
 def is_whole(column: str, value: Value) -> bool:
     """Whether the column says all that the value did: of a list of addresses, or one with a port, it does not."""
+    if column == "status":
+        return " " not in value.text
     return column != "ip" or ("," not in value.text and not re.search(r"[.\]][^:]*:\d+$", value.text))
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import polars as pl
 
 from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole
-from producer.formats.keys import NESTING_KEYS
 from producer.formats.numbers import INTEGER, NUMBER, is_exact
+from producer.formats.odd_values import is_encoded
 from producer.formats.requests import TOKEN
 from producer.formats.shapes import STRING, Items, Leaf, Members, Node, Path, leaf_of, plain, shape_of
 from producer.formats.stretches import stretches_of
@@ -75,7 +75,7 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
         [pl.lit(piece) if isinstance(piece, str) else pl.col(_group(piece)) for piece in rescued],
         [_group(piece) for piece in rescued if isinstance(piece, Leaf) and piece.kind == "number"],
         None if forwarded is None else groups.get(forwarded.number, _group(forwarded)),
-        "target" in found and _is_url(places["target"], columns),
+        "target" in found and columns.is_url(found["target"].path),
     )
 
 
@@ -87,14 +87,12 @@ def _places(nodes: Mapping[Path, Node], plan: Plan, found: Mapping[str, Value]) 
     if "time" not in found or not ("request" in found or "target" in found):
         return None
     places = {}
-    if "target" in found and found["target"].path[0] in NESTING_KEYS:  # it may be a URL under either of its names
-        return None
     for column, value in found.items():
         paths = plan["request"] if column == "target" and not plan["target"] else plan[column]
         first = next((path for path in paths if plain(nodes[path]) is not None), None)
         if value.path != first or not is_whole(column, value):
             return None
-        if value.text != plain(nodes[value.path]):  # something was made of it
+        if value.text != plain(nodes[value.path]) or is_encoded(value.path[-1]):  # something is made of it
             return None
         places[column] = Place(value.path, nodes[value.path], len(paths) == 1)
     return places
@@ -152,14 +150,10 @@ def _target_look(place: Place, plan: Plan, found: Mapping[str, Value], columns: 
         with_query = f"(?:{with_query})?"
     elif "?" not in found["target"].text:
         with_query = ""
-    if not _is_url(place, columns):
+    if not columns.is_url(place.path):
         return f"(?P<path>{path}*){with_query}"
     site = _SITE_OF_URL if "site" in found else f"(?P<site>{_SITE_OF_URL})"
     return f"(?:https?|wss?)://{site}(?P<path>(?:[/#]{path}*)?){with_query}"
-
-
-def _is_url(place: Place, columns: Columns) -> bool:
-    return ".".join(place.path) in columns.url_keys
 
 
 def _conditions(places: Mapping[str, Place], plan: Plan) -> list[pl.Expr]:

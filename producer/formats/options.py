@@ -13,6 +13,7 @@ FORWARDED_NAMES = frozenset(
         "forwardedfor",
         "proxy_add_x_forwarded_for",
         "x_forwarded",
+        "forwarded",
     ]
 )
 

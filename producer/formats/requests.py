@@ -4,6 +4,8 @@ import polars as pl
 
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110
 _REQUEST = rf"(?s)^(?P<method>{TOKEN}) (?P<target>.*?)(?: (?P<protocol>HTTP/[0-9.]+))?$"
+# What load balancers log of a connection without a request: its three parts, and of a broken one what they made of its target.
+_NO_REQUEST = r"^- (?:- - ?|[a-z]+://(?P<site>[^ /]*?)-? -)$"
 _URL = r"(?s)^(?:https?|wss?)://(?P<site>[^/?#]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?$"
 
 
@@ -15,6 +17,14 @@ def with_request_split(fields: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("method").is_null()).then("request").otherwise(target.struct.field("field_0")).alias("path"),
         target.struct.field("field_1").alias("query"),
     )
+
+
+def with_full_request_split(fields: pl.DataFrame) -> pl.DataFrame:
+    """As ``with_request_split`` and ``with_url_split``; a connection without a request has ``-`` in ``path``."""
+    none = fields["request"].str.extract_groups(_NO_REQUEST).struct.field("site")
+    is_none = fields["request"].str.contains(_NO_REQUEST)
+    request = pl.when(is_none).then(pl.lit("-")).otherwise("request").alias("request")
+    return with_url_split(with_request_split(fields.with_columns(request)).with_columns(none.alias("site")))
 
 
 def with_target_split(fields: pl.DataFrame) -> pl.DataFrame:

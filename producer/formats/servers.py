@@ -20,15 +20,13 @@ ALB = nginx_pattern(
     has_tail=True,
     has_url=True,
 )
-# A TCP listener writes no status and "- - - " for the request.
-ELB = nginx_pattern(
-    "elb",
+# A TCP listener writes no status and "- - - " for the request; the first logs had neither the agent nor what is behind it.
+_ELB = (
     "$time_iso8601 $elb $remote_addr $backend $request_processing_time $backend_processing_time"
     ' $response_processing_time $status $backend_status_code $received_bytes $bytes_sent "$request"'
-    ' "$http_user_agent" $ssl_cipher $ssl_protocol',
-    has_tail=True,
-    has_url=True,
 )
+ELB = nginx_pattern("elb", f'{_ELB} "$http_user_agent" $ssl_cipher $ssl_protocol', has_tail=True, has_url=True)
+FIRST_ELB = nginx_pattern("elb", _ELB, has_url=True)
 NGINX_PROXY_MANAGER = nginx_pattern(
     "nginx-proxy-manager",
     "[$time_local] $upstream_cache_status $upstream_status $status - $request_method $scheme $host"
@@ -57,15 +55,19 @@ ENVOY = Pattern(
         rf'"(?P<request_id>{IN_QUOTES})" "(?P<site>{IN_QUOTES})" "(?P<upstream_host>{IN_QUOTES})"(?: (?P<rest>.*))?$',
     ),
 )
+_HAPROXY_FRONT = (
+    rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) (?P<backend>\S+) "
+)
+_HAPROXY_LOAD = r"(?P<termination_state>\S+) (?P<connections>[0-9+/]+) (?P<queues>[0-9+/]+)"
+# The second is that of connections in TCP mode, which have neither a request nor a status.
 HAPROXY = Pattern(
     "haproxy",
     (
-        (
-            rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) "
-            r"(?P<backend>\S+) (?P<timers>[0-9+-]+(?:/[0-9+-]+){3,4}) (?P<status>[0-9]{3}|-1) \+?(?P<bytes>[0-9]+) "
-            r"(?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<termination_state>\S+) (?P<connections>[0-9+/]+) "
-            r'(?P<queues>[0-9+/]+)(?: (?P<captured>\{.*\}))? "(?P<request>.*)"(?: (?P<rest>.*))?$'
-        ),
+        _HAPROXY_FRONT
+        + r"(?P<timers>[0-9+-]+(?:/[0-9+-]+){3,4}) (?P<status>[0-9]{3}|-1) \+?(?P<bytes>[0-9]+) "
+        + rf"(?P<request_cookie>\S+) (?P<response_cookie>\S+) {_HAPROXY_LOAD}"
+        + r'(?: (?P<captured>\{.*\}))? "(?P<request>.*)"(?: (?P<rest>.*))?$',
+        _HAPROXY_FRONT + rf"(?P<timers>[0-9+-]+(?:/[0-9+-]+){{2}}) \+?(?P<bytes>[0-9]+) {_HAPROXY_LOAD}(?: (?P<rest>.*))?$",
     ),
 )
 # Its fields are padded with blanks.
@@ -80,4 +82,4 @@ SQUID = Pattern(
     ),
 )
 
-PATTERNS = (S3, ALB, ELB, HAPROXY, ISTIO, ENVOY, NGINX_PROXY_MANAGER, NGINX_PROXY_MANAGER_STANDARD, SQUID)
+PATTERNS = (S3, ALB, ELB, FIRST_ELB, HAPROXY, ISTIO, ENVOY, NGINX_PROXY_MANAGER, NGINX_PROXY_MANAGER_STANDARD, SQUID)

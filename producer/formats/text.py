@@ -9,7 +9,13 @@ import polars as pl
 from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import FIELDS, no_fields, rescued_json, with_all_fields
 from producer.formats.options import Options
-from producer.formats.requests import with_arguments, with_request_split, with_target_split, with_url_split
+from producer.formats.requests import (
+    with_arguments,
+    with_full_request_split,
+    with_request_split,
+    with_target_split,
+    with_url_split,
+)
 from producer.formats.stretches import extracted
 from producer.formats.times import LOGGED, instants, logged_times
 
@@ -90,14 +96,12 @@ def fields_of(
     extras = {name: (keys or {}).get(name, name) for name in texts.columns if name not in COLUMN_GROUPS}
     fields = texts
     if "request" in texts.columns:
-        if has_url:  # of a connection without a request, load balancers write its three parts
-            fields = fields.with_columns(pl.col("request").replace("- - - ", "-"))
-        fields = with_request_split(fields)
+        fields = with_full_request_split(fields) if has_url else with_request_split(fields)
     elif "target" in texts.columns:
         fields = with_target_split(fields)
     if "arguments" in texts.columns:
         fields = with_arguments(fields)
-    if has_url:
+    if has_url and "request" not in texts.columns:
         fields = with_url_split(fields)
     forwarded = next((name for name, key in extras.items() if options.is_forwarded(key)), None)
     columns = typed_columns(fields, options, time_format)

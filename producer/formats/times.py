@@ -1,15 +1,6 @@
-"""Times as logs spell them, in UTC. Pure; vectorised for the usual spellings, else one distinct value at a time.
+"""Columns of times, in UTC. Pure; vectorised for the usual spellings, else each distinct text by ``producer.formats.spellings``."""
 
-Known are Combined's ``17/May/2015:10:05:03 +0000`` and ISO 8601, with or without a fraction and an offset, epochs in
-seconds to nanoseconds, ``20150517100503`` and the times of mail (RFC 5322). Digits beyond the microsecond are cut. A time
-without offset is in the zone that is given; of an hour that comes twice it is the first.
-"""
-
-import re
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +8,12 @@ import polars as pl
 
 from producer.formats.columns import TIMESTAMP
 from producer.formats.epochs import EPOCH, from_epochs
+from producer.formats.spellings import MONTHS, instant
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in _MONTHS])
+_MONTH_KEYS = np.array([int.from_bytes(m.encode(), "big") for m in MONTHS])
 # By the last two letters of its name, no two months have the same, a month's number, from 0.
 _MONTH_NUMBERS = np.zeros(1 << 16, dtype=np.int32)
-_MONTH_NUMBERS[_MONTH_KEYS & 0xFFFF] = np.arange(len(_MONTHS))
+_MONTH_NUMBERS[_MONTH_KEYS & 0xFFFF] = np.arange(len(MONTHS))
 _MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _LOGGED_CHARACTERS = len("17/May/2015:10:05:03 +0000")
 _EARLIEST_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
@@ -37,21 +28,6 @@ _ISO_SPELLINGS = (
     (_ISO_SECOND + r"[+-][0-9]{2}:[0-9]{2}$", "%Y-%m-%dT%H:%M:%S%:z"),
     (_ISO_SECOND + r"(?:\.[0-9]{1,9})?Z$", "%Y-%m-%dT%H:%M:%S%.fZ"),
 )
-_ISO = re.compile(
-    r"(\d{4})([-/]?)(\d\d)\2(\d\d)[T _]?(\d\d):?(\d\d):?(\d\d)(?:[.,:](\d{1,9})\d*)?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d|[+-]\d\d)?(?:\[[A-Z/_+-]+)?",
-    re.ASCII | re.IGNORECASE,
-)
-_LOGGED = re.compile(
-    r"(\d{1,2})/([A-Z]{3})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?",
-    re.ASCII | re.IGNORECASE,
-)
-_EPOCH_NUMBER = re.compile(r"(\d{9,19})(?:[.,](\d{1,18}))?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# From so many on, an epoch counts milliseconds, microseconds, nanoseconds. Below the smallest it is a duration.
-_MILLISECONDS, _MICROSECONDS, _NANOSECONDS = 10**11, 10**14, 10**17
-_FIRST_SECOND = 10**8
-_LATEST_YEAR_OF_DIGITS = 2100
-_LONGEST_TEXT = 64
 _ISO_PARTS = (
     r"^(?P<base>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?"
     r"(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?$"
@@ -128,62 +104,6 @@ def _from_parts(found: pl.DataFrame, zone: str) -> pl.Series:
     return frame.select(pl.when(at.is_between(_EARLIEST, _LATEST)).then(at).alias("timestamp")).to_series()
 
 
-def instant(text: str, zone: str = "UTC") -> datetime | None:
-    """The time in UTC, or ``None`` where ``text`` is no time of this calendar."""
-    text = text.strip().strip("[]")
-    try:
-        time = _read(text, zone) if len(text) <= _LONGEST_TEXT else None
-        return None if time is None else time.astimezone(UTC)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
-
-
-def _read(text: str, zone: str) -> datetime | None:
-    if iso := _ISO.fullmatch(text):
-        year, _, month, day, hour, minute, second, fraction, offset = iso.groups()
-        is_compact = text.isdecimal()
-        if not is_compact or int(year) < _LATEST_YEAR_OF_DIGITS:
-            return _built((int(year), int(month), int(day)), (hour, minute, second), fraction, offset, zone)
-    if number := _EPOCH_NUMBER.fullmatch(text):
-        return _from_epoch(Decimal(f"{number[1]}.{number[2] or 0}"))
-    if logged := _LOGGED.fullmatch(text):
-        numbers = _MONTHS.index(logged[2].title()) + 1
-        return _built((int(logged[3]), numbers, int(logged[1])), logged.group(4, 5, 6), logged[7], logged[8], zone)
-    if "," in text or text[:1].isalpha():
-        time = parsedate_to_datetime(text)
-        return time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))
-    return None
-
-
-def _built(
-    date: tuple[int, int, int], clock: tuple[str | int, ...], fraction: str | None, offset: str | None, zone: str
-) -> datetime:
-    hour, minute, second = map(int, clock)
-    micros = int((fraction or "0").ljust(6, "0")[:6])
-    time = datetime(*date, hour, minute, second, micros, tzinfo=UTC)
-    if offset is None:
-        return time.replace(tzinfo=ZoneInfo(zone))
-    if offset.upper() in ("Z", "UTC", "GMT"):
-        return time
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    east = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return time - east if offset[0] == "+" else time + east
-
-
-def _from_epoch(number: Decimal) -> datetime | None:
-    if number < _FIRST_SECOND:
-        return None
-    if number >= _NANOSECONDS:
-        micros = number / 1000
-    elif number >= _MICROSECONDS:
-        micros = number
-    elif number >= _MILLISECONDS:
-        micros = number * 1000
-    else:
-        micros = number * 1_000_000
-    return _EPOCH + timedelta(microseconds=int(micros))
-
-
 def logged_times(times: pl.Series) -> pl.Series:
     """Logged times such as ``17/May/2015:10:05:03 +0000`` in UTC; null where null, or where no such time exists."""
     is_complete = times.null_count() == 0
@@ -211,7 +131,7 @@ def _seconds(characters: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], 
     is_month = _MONTH_KEYS[month] == month_keys
     is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     month_days = _MONTH_DAYS[month] + (is_leap & (month == 1))
-    exists = is_month & (year >= 1) & (day >= 1) & (day <= month_days) & (hour < 24) & (minute < 60) & (second < 60)
+    exists = is_month & (year >= 1) & (day >= 1) & (day <= month_days) & (hour < 24) & (minute < 60) & (second <= 60)
     offset = (number(22, 24) * 60 + number(24, 26)) * 60
     east = np.where(characters[21] == ord("-"), -offset, offset)
     months = ((year - 1970) * 12 + month).astype(np.int64)

@@ -12,9 +12,9 @@ import polars as pl
 from producer.formats.columns import no_fields
 from producer.formats.options import Options
 from producer.formats.text import fields_of
+from producer.formats.w3c_days import DATE, HEADER
 
-HEADER = "#Fields:"
-DIRECTIVES = ("#Fields:", "#Software:", "#Version:", "#Date:", "#Start-Date:", "#End-Date:", "#Remark:")
+DIRECTIVES = (HEADER, DATE, "#Software:", "#Version:", "#Start-Date:", "#End-Date:", "#Remark:")
 
 # The fields by our column; of several, the first that the header has.
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -51,6 +51,24 @@ ENVELOPES = {
         f"1795773660.123456 web1 nginx[3]: {LINE}",
         enveloped(time=1795773660.123456, host="web1", program="nginx", pid=3),
     ),
+    "syslog without a program": (
+        f"<190>Nov 27 10:01:00 web1 {LINE}", enveloped(priority=190, time="Nov 27 10:01:00", host="web1"),
+    ),
+    "syslog without host and program": (f"Nov 27 10:01:00 {LINE}", enveloped(time="Nov 27 10:01:00")),
+    "syslog with a year": (f"Nov 7 2026 10:01:00 web1 nginx: {LINE}", enveloped(time="Nov 7 2026 10:01:00", host="web1", program="nginx")),
+    "a priority alone": (f"<190>{LINE}", enveloped(priority=190)),
+    "RFC 5424 without priority": (
+        f"2026-11-27T10:01:00Z web1 nginx 12 - - {LINE}", enveloped(time="2026-11-27T10:01:00Z", host="web1", program="nginx", pid=12),
+    ),
+    "kubectl": (f"[pod/web-1/nginx] {LINE}", enveloped(pod="pod/web-1", container="nginx")),
+    "kubetail": (f"[web-1-x] {LINE}", enveloped(pod="web-1-x")),
+    "stern": (f"web-7c5d-x2x nginx {LINE}", enveloped(pod="web-7c5d-x2x", container="nginx")),
+    "a day and a clock": (
+        f"2026-11-27 10:01:00 web1 nginx: {LINE}", enveloped(time="2026-11-27 10:01:00", host="web1", program="nginx"),
+    ),
+    "jsonPayload": (json.dumps({"jsonPayload": {"message": LINE}, "x": 1}), enveloped(x=1)),
+    "event.original": (json.dumps({"event": {"original": LINE, "kind": "e"}}), enveloped(event={"kind": "e"})),
+    "data": (json.dumps({"data": LINE, "stream": 1}), enveloped(stream=1)),
     "textPayload": (json.dumps({"textPayload": LINE, "x": 1}), enveloped(x=1)),
     "compose": (f"web-1  | {LINE}", enveloped(container="web-1")),
     "docker logs -t": (f"2026-11-27T10:01:00Z {LINE}", enveloped(time="2026-11-27T10:01:00Z")),
@@ -84,9 +102,23 @@ def test_an_object_in_an_envelope_is_no_part_of_it(before: str) -> None:
     assert row == {name: value for name, value in JSON_ROW.items() if name != "rescued"}
 
 
+def test_a_word_between_a_time_and_the_address_is_no_header_of_rfc_5424() -> None:
+    (row,) = parse(pl.Series([f"2026-11-27T10:01:00Z web-1 {LINE}"])).rows.to_dicts()
+    assert row == ROW | {"rescued": '{"first":"web-1","envelope":{"time":"2026-11-27T10:01:00Z"}}'}
+
+
 def test_an_ipv6_address_behind_syslogs_host_is_no_program() -> None:
     line = f"Nov 27 10:01:00 web1 {LINE.replace('192.0.2.1', '2001:db8::1')}"
-    assert parse(pl.Series([line])).rows.to_dicts() == [rejected(line)]
+    expected = enveloped(time="Nov 27 10:01:00", host="web1") | {"ip": "2001:db8::1"}
+    assert parse(pl.Series([line])).rows.to_dicts() == [expected]
+
+
+@pytest.mark.parametrize("key", ["jsonPayload", "data", "log", "message", "event"])
+def test_a_request_may_stand_in_an_object_or_a_text_of_an_object(key: str) -> None:
+    lines = pl.Series([json.dumps({key: json.loads(ENTRY), "x": 1}), json.dumps({key: ENTRY, "x": 1})])
+    found = parse(lines).rows.to_dicts()
+    assert found[0] == JSON_ROW | {"rescued": '{"x":1}'}
+    assert found[1] == JSON_ROW | {"rescued": '{"envelope":{"x":1}}'}
 
 
 def test_lines_that_a_container_runtime_has_cut_are_joined() -> None:

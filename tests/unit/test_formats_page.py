@@ -8,9 +8,10 @@ import pytest
 
 from producer.formats.detection import NAMES
 from producer.formats.directives import APACHE_COLUMNS, APACHE_LETTERS, APACHE_WITH_NAMES, NGINX_COLUMNS
-from producer.formats.envelopes import ENVELOPE_NAMES
+from producer.formats.envelopes import ENVELOPE_NAMES, LINE_KEYS
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS
 from producer.formats.w3c import COLUMNS
+from producer.formats.zones import NAMED_HOURS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 COLUMN_NAMES = {
@@ -57,4 +58,7 @@ def test_each_column_has_its_row(title: str, mark: str, columns: Mapping[str, tu
 def test_what_stands_in_the_text_is_so() -> None:
     assert f"{quoted(LTSV_KEYS['ip'])} (`ip`) and {quoted(LTSV_KEYS['site'])} (`site`)" in section("Keys of JSON")
     assert quoted(NESTING_KEYS) in section("Keys of JSON")
+    lines = [key for key, name in LINE_KEYS.items() if name == "message" and key != name]
+    assert f"so with {quoted(lines)}, also" in section("Envelopes")
+    assert f"one meaning: {quoted(NAMED_HOURS)}." in section("Times")
     assert f"the letters {quoted(APACHE_LETTERS)}, those among {quoted(APACHE_WITH_NAMES)}" in section("Apache")

@@ -51,7 +51,17 @@ ECS: dict[str, Any] = {
     "http": {"request": {"method": "GET", "referrer": "-"}, "response": {"status_code": 404, "body": {"bytes": 7}}, "version": "1.1"},
     "user": {"name": "u"}, "user_agent": {"original": "curl/8"},
 }  # fmt: skip
-LOGGERS = {"nginx": ENTRY, "parts": PARTS, "caddy": NESTED, "cloud": CLOUD, "ecs": ECS}
+# Keys in other letters, a day and a clock under two keys, a status and a size that may be in words.
+LOOSE: dict[str, Any] = {
+    "timestamp": "2026-11-27 10:01:00", "time": "10:01:00", "Client-Ip": "192.0.2.1", "Method": "GET", "Path": "/a", "StatusCode": "200", "Bytes": "5",
+    "UserAgent": "curl/8", "other": 1,
+}  # fmt: skip
+# All of it in an object, a full URL in it.
+WRAPPED: dict[str, Any] = {
+    "jsonPayload": {"time": "2026-11-27T10:01:00Z", "client": "192.0.2.1", "method": "GET", "request.url": "https://a.example.org/a?b", "status": 200, "x": "y"},
+    "at": 1,
+}  # fmt: skip
+LOGGERS = {"nginx": ENTRY, "parts": PARTS, "caddy": NESTED, "cloud": CLOUD, "ecs": ECS, "loose": LOOSE, "wrapped": WRAPPED}
 # What a value is replaced by, as it stands in the line.
 LITERALS = (
     '""', '"-"', '" "', "null", "true", "{}", "[]", '{"a":1}', '{"a":1,"a":2}', '["a"]', '["a","b"]', '["a",1]', "[null]", "0", "-1", "200", "-0", "0.10", "1.0", "1.50",
@@ -59,7 +69,7 @@ LITERALS = (
     "12345678901234567890123", "0.1234567890123456789", "1767225600", "1767225600.1", "1767225600.12345678", "1767225600123", "17672256001234567",
     "20260101100000", '"20260101_100000"', '"2026-01-01 10:00:00"', '" 2026-01-01T10:00:00Z "', '"1767225600.5"', '"27/Nov/2026:10:01:00 +0100"',
     '"/b?c=1"', '"/b"', '"?"', '"/b c?d"', '"GET /b?c HTTP/1.1"', '"GET /b"', '"GET"', '"http://c.example.org"', '"http://c.example.org#x?y"', '"https://c.example.org:8080/d?e?f"',
-    '"192.0.2.7:80"', '"192.0.2.7, 10.0.0.1"', '"unknown"', '"::1"', '"::ffff:192.0.2.7"', '"999"', '"é"', '"\\"\\\\"', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\x22"',
+    '"192.0.2.7:80"', '"192.0.2.7, 10.0.0.1"', '"unknown"', '"unix:"', '"for=192.0.2.7"', '"200 OK"', '"5B"', '"2026-01-01"', '"10:00:00"', '"2026-01-01T10:00:60Z"', '"2026-01-01T10:00:00 CET"', '"::1"', '"::ffff:192.0.2.7"', '"999"', '"é"', '"\\"\\\\"', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\x22"',
     '"a\x00b"', '"\x7f"', '"\u2028"', '"a\tb"', "", "-", "000", "'a'",
 )  # fmt: skip
 

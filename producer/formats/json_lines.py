@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import polars as pl
 
 from producer.formats.columns import no_fields, with_all_fields
-from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
+from producer.formats.json_columns import Columns, Entry, Path
+from producer.formats.keys import JSON_KEYS, LTSV_KEYS
 from producer.formats.ltsv import entry_of
 from producer.formats.odd_values import decoded, with_clock, without_words
 from producer.formats.options import Options
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from producer.formats.templates import Template
 
 COLUMNS = (*JSON_KEYS, "forwarded", "rescued")
-# Deeper objects are kept whole.
-DEEPEST = 4
-SHAPES_KNOWN, KEYS_KNOWN = 200, 5_000
 # Templates that a block's lines are read by, the first lines that one is learnt from, and for how many lines it is worth it. The last
 # template is one that reads less than one line of so many.
 MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES, LEAST_SHARE = 8, 3, 20, 4
@@ -44,8 +42,6 @@ _HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}|-[A-Z][a-z]{2}-\
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8
 
-Entry = dict[str, Any]
-Path = tuple[str, ...]
 Texts = tuple[str | None, ...]
 NOT_PARSED: Texts = (None,) * len(COLUMNS)
 
@@ -99,7 +95,7 @@ class LtsvFormat:
         return _read(lines, entry_of, Columns(LTSV_KEYS, options), options)
 
 
-def _learnt(lines: pl.Series, columns: "Columns") -> "Template | None":
+def _learnt(lines: pl.Series, columns: Columns) -> "Template | None":
     from producer.formats.learning import learnt
 
     for line in lines.head(LEARNT_FROM):
@@ -111,7 +107,7 @@ def _learnt(lines: pl.Series, columns: "Columns") -> "Template | None":
 
 
 def _read(
-    lines: pl.Series, entry_of_line: Callable[[str], Entry | None], columns: "Columns", options: Options
+    lines: pl.Series, entry_of_line: Callable[[str], Entry | None], columns: Columns, options: Options
 ) -> pl.DataFrame:
     rows = [_texts(entry_of_line(line), columns) for line in lines]
     return fields_from_texts(zip(*rows, strict=True) if rows else ([] for _ in COLUMNS), options)
@@ -200,98 +196,6 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _loosely(key: str) -> str:
-    """A key however its words are joined and written: ``Status-Code``, ``statusCode``, ``status_code``."""
-    return key.lower().replace("-", "").replace("_", "")
-
-
-class _Key:
-    """A key of objects that were seen: its path, whether a column may have its value, and the keys below it."""
-
-    __slots__ = ("below", "is_wanted", "path")
-
-    def __init__(self, path: Path, *, is_wanted: bool) -> None:
-        self.path, self.is_wanted = path, is_wanted
-        self.below: dict[str, _Key] = {}
-
-
-class Columns:
-    """Where an object has the values of our columns, by the keys that it has."""
-
-    def __init__(self, keys: Keys, options: Options) -> None:
-        named = {"timestamp": "time", "path": "target", "query": "arguments"}
-        chosen = {named.get(column, column): path for column, path in options.json_fields.items()}
-        self._keys = {column: ((chosen.get(column), *keys[column])) for column in keys}
-        self.url_keys = URL_KEYS | ({chosen["target"]} if "target" in chosen else set())
-        self._named = frozenset(chosen.values())
-        self.has_named_target = "target" in chosen
-        self._options = options
-        self._names = {key for keys_of in self._keys.values() for key in keys_of if key is not None}
-        self._loose_names = {_loosely(name) for name in self._names}
-        self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
-        self._keys_seen, self._root = 0, _Key((), is_wanted=False)
-
-    def wanted(self, entry: Entry) -> dict[Path, Any]:
-        """The values of an object that a column may have, by their paths."""
-        if self._keys_seen > KEYS_KNOWN:
-            self._keys_seen, self._root = 0, _Key((), is_wanted=False)
-        found: dict[Path, Any] = {}
-        self._look(entry, self._root, found)
-        return found
-
-    def _look(self, entry: Entry, above: "_Key", found: dict[Path, Any]) -> None:
-        below, is_deepest = above.below, len(above.path) + 1 >= DEEPEST
-        for name, value in entry.items():
-            key = below.get(name)
-            if key is None:
-                key = below[name] = self._known((*above.path, name))
-            if type(value) is dict and not is_deepest:
-                self._look(value, key, found)
-            elif key.is_wanted:
-                found[key.path] = value
-
-    def _known(self, path: Path) -> "_Key":
-        self._keys_seen += 1
-        is_named = any(self._is_name(".".join(name)) for name in _names_of(path))
-        return _Key(path, is_wanted=is_named or self._options.is_forwarded(path[-1]))
-
-    def _is_name(self, name: str) -> bool:
-        return name in self._names or ("." not in name and _loosely(name) in self._loose_names)
-
-    def is_url(self, path: Path) -> bool:
-        """Whether the target that stands there is a full URL as a rule."""
-        return any(".".join(name) in self.url_keys for name in _names_of(path))
-
-    def plan(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
-        """For each column the paths that may have its value, the likeliest first, of an object with these."""
-        plan = self._plans.get(shape)
-        if plan is None:
-            if len(self._plans) >= SHAPES_KNOWN:
-                self._plans.clear()
-            plan = self._plans[shape] = self._found(shape)
-        return plan
-
-    def _found(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
-        by_name: dict[str, Path] = {}
-        for path in shape:
-            by_name.setdefault(".".join(path), path)
-        for path in shape:
-            if path[0] in NESTING_KEYS:
-                by_name.setdefault(".".join(path[1:]), path)
-        loose = {_loosely(name): path for name, path in by_name.items() if "." not in name and name not in self._named}
-        found = {
-            column: [
-                by_name[key]
-                for n, key in enumerate(keys)
-                if key is not None and key in by_name and (n == 0 or key not in self._named)
-            ]
-            or [loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose]
-            for column, keys in self._keys.items()
-        }
-        found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
-        return found
-
-
 class Value(NamedTuple):
     """The text of a value, and where it stands."""
 
@@ -341,7 +245,7 @@ def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], colu
     return found
 
 
-def _settle_request(found: dict[str, Value], columns: "Columns") -> None:
+def _settle_request(found: dict[str, Value], columns: Columns) -> None:
     """Leave the whole request or its parts; what says the same again stays where it was."""
     request = found.get("request")
     if request is None:
@@ -390,10 +294,6 @@ def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Val
 
 
 _CHOICES = {"ip": _address, "time": _time}
-
-
-def _names_of(path: Path) -> list[Path]:
-    return [path, path[1:]] if path[0] in NESTING_KEYS else [path]
 
 
 def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from producer.formats.json_lines import DEEPEST, Columns, Entry, Value, chosen_values, is_whole
+from producer.formats.json_columns import DEEPEST, Columns, Entry
+from producer.formats.json_lines import Value, chosen_values, is_whole
 from producer.formats.numbers import INTEGER, NUMBER, is_exact
 from producer.formats.odd_values import is_encoded
 from producer.formats.requests import TOKEN

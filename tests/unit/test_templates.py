@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from producer.formats.epochs import EPOCH
-from producer.formats.json_lines import FEWEST_LINES, Columns, JsonFormat, json_object
+from producer.formats.json_columns import Columns
+from producer.formats.json_lines import FEWEST_LINES, JsonFormat, json_object
 from producer.formats.keys import JSON_KEYS
 from producer.formats.learning import learnt
 from producer.formats.numbers import NUMBER, as_python_writes
@@ -74,9 +75,10 @@ LITERALS = (
 )  # fmt: skip
 
 
-def one_by_one(lines: list[str]) -> pl.DataFrame:
-    """Each line by itself, so that nothing is learnt."""
-    return pl.concat(JsonFormat().read(pl.Series([line]), OPTIONS) for line in lines)
+def few_at_a_time(lines: list[str]) -> pl.DataFrame:
+    """So few lines at a time that nothing is learnt."""
+    parts = (lines[n : n + FEWEST_LINES - 1] for n in range(0, len(lines), FEWEST_LINES - 1))
+    return pl.concat(JsonFormat().read(pl.Series(part), OPTIONS) for part in parts)
 
 
 @st.composite
@@ -124,8 +126,8 @@ def logs(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 def assert_same(usual: str, others: list[str]) -> None:
-    """What comes of lines among those that one learns from is what comes of each by itself."""
-    alone = one_by_one([usual, *others])
+    """What comes of lines among those that one learns from is what comes of them without."""
+    alone = few_at_a_time([usual, *others])
     expected = pl.concat([alone[:1]] * FEWEST_LINES + [alone[1:]])
     assert_frame_equal(JsonFormat().read(pl.Series([usual] * FEWEST_LINES + others), OPTIONS), expected)
 

@@ -227,7 +227,9 @@ class Columns:
                 for n, key in enumerate(keys)
                 if key is not None and key in by_name and (n == 0 or key not in self._named)
             ]
-            or [loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose]
+            or [
+                loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose
+            ]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
@@ -253,7 +255,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
             return NOT_PARSED
         site = _url_taken_apart(found, columns)
         taken = {value.path for column, value in found.items() if is_whole(column, value)}
-        forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
+        forwarded = _first(flat, plan["forwarded"], columns)
         rest = without(entry, taken)
         rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
         if (agent := found.get("agent")) is not None:
@@ -263,7 +265,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
         return NOT_PARSED
     if site is not None and "site" not in found:
         texts[-1] = site
-    return (*texts, forwarded, rescued)
+    return (*texts, forwarded.text if forwarded else None, rescued)
 
 
 def _leaves(entry: Entry, above: Path) -> Iterable[tuple[Path, Any]]:

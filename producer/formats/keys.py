@@ -83,7 +83,9 @@ NESTING_KEYS = (
     "attributes", "properties", "_source", "result",
 )  # fmt: skip
 # Keys whose value is a full URL as a rule: its path and host are taken apart.
-URL_KEYS = frozenset(["httpRequest.requestUrl", "url.full", "url.original", "request.url", "http.url", "properties.requestUri"])
+URL_KEYS = frozenset(
+    ["httpRequest.requestUrl", "url.full", "url.original", "request.url", "http.url", "properties.requestUri"]
+)
 
 # Where LTSV's labels mean something else than JSON's keys.
 LTSV_KEYS: Keys = dict(JSON_KEYS) | {

@@ -75,6 +75,8 @@ class Template:
                 conditions.append(~value.is_in(["", "-"]))
             if column == "status":
                 conditions.append(~value.str.contains(" ", literal=True))
+        if self.forwarded is not None and "forwarded" not in self.only_keys:
+            conditions.append(~pl.col(f"v{self.forwarded}").is_in(["", "-"]))
         for n in set(range(len(self.keys))) - set(self.places.values()):
             if self.kinds[n] == "number":
                 value = pl.col(f"v{n}")
@@ -127,7 +129,7 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
         tuple("string" if s is not None else "number" if n is not None else "word" for *_, s, n, _, _ in members),
         {column: order[value.path] for column, value in found.items()},
         forwarded,
-        frozenset(column for column in found if len(plan[column]) == 1),
+        frozenset(column for column in (*found, "forwarded") if len(plan[column]) == 1),
         ("?" in target.text) if target is not None and is_split else None,
     )
 

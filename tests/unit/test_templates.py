@@ -20,7 +20,7 @@ ENTRY: dict[str, Any] = {
 }  # fmt: skip
 PARTS: dict[str, Any] = {
     "ts": 1795773660.5, "client_ip": "2001:db8::1", "method": "GET", "uri": "/a", "args": "x=1", "proto": "HTTP/2.0", "status": "404",
-    "size": "-", "username": "u", "latency": 12,
+    "size": "-", "username": "u", "latency": 12, "xff": "198.51.100.1", "Forwarded": "for=198.51.100.2",
 }  # fmt: skip
 OPTIONS = Options()
 
@@ -33,7 +33,7 @@ def one_by_one(lines: pl.Series) -> pl.DataFrame:
 values = st.one_of(
     st.integers(-(10**18), 10**18), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none(),
     st.decimals(-(10**6), 10**6, places=3).map(float),
-    st.sampled_from(["", "-", "/b?c=1", "GET /b HTTP/1.1", "GET", "192.0.2.7:80", "192.0.2.7, 10.0.0.1", "unknown", "::1", "é\\\"\n", "200", "0"]),
+    st.sampled_from(["", "-", "/b?c=1", "GET /b HTTP/1.1", "GET", "192.0.2.7:80", "192.0.2.7, 10.0.0.1", "unknown", "::1", "200 OK", "5B", "é\\\"\n", "200", "0"]),
 )  # fmt: skip
 changes = st.dictionaries(st.sampled_from(sorted({*ENTRY, *PARTS})), values, max_size=3)
 

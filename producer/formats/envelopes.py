@@ -51,6 +51,7 @@ ENVELOPES = (
     ),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$"),
     Envelope("journald", rf"(?s)^{_PRIORITY}(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$"),
+    Envelope("journald", rf"(?s)^(?P<time>{_ISO}) (?P<program>[a-z]+)\[(?P<pid>[a-z]+[.0-9]*)\]: (?P<line>.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) {_HOST} (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", r"(?s)^<(?P<priority>[0-9]{1,3})>(?P<line>.*)$"),

@@ -66,6 +66,10 @@ ENVELOPES = {
         enveloped(time="2026-11-27T10:01:00Z", host="web1", program="nginx", pid=12),
     ),
     "kubectl": (f"[pod/web-1/nginx] {LINE}", enveloped(pod="pod/web-1", container="nginx")),
+    "Heroku": (
+        f"2026-11-27T10:01:00.1+00:00 app[web.1]: {LINE}",
+        enveloped(time="2026-11-27T10:01:00.1+00:00", program="app", pid="web.1"),
+    ),
     "kubetail": (f"[web-1-x] {LINE}", enveloped(pod="web-1-x")),
     "stern": (f"web-7c5d-x2x nginx {LINE}", enveloped(pod="web-7c5d-x2x", container="nginx")),
     "a day and a clock": (

@@ -261,6 +261,9 @@ JSON_LINES = {
     "a key's letters do not matter, if there is no other key": (
         entry(remote_addr=..., **{"Remote-Addr": "192.0.2.1", "STATUS": 404}), ENTRY_ROW | {"rescued": '{"STATUS":404}'},
     ),
+    "what is no number, under a key that is hardly ours": (
+        entry(body_bytes_sent=..., Size="big", data={"bytes": "many"}), ENTRY_ROW | {"bytes": None, "rescued": '{"Size":"big","data":{"bytes":"many"}}'},
+    ),
     "numbers as text": (entry(status="200", body_bytes_sent="100"), ENTRY_ROW),
     "other spellings": (
         json.dumps({

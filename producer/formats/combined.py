@@ -68,16 +68,18 @@ _PLAIN_FRONTS = (
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}(?: +{_WORD})+) +(?P<user>-)$",
     rf"^(?P<ip>{ADDRESS_LIST}) +(?P<ident>{_WORD}) +(?P<user>[^\[\]]+)$",
 )
-_HOST_FRONT = rf'^(?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$'
+_HOST_FRONT = rf"^(?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$"
 # Where an address in the place of ident says that the line is another.
 _LOOSE_FRONTS = (*_PLAIN_FRONTS[3:], _HOST_FRONT)
 # The time of an envelope, in the place of a host: what stands behind it is another line's end.
-_TIME_AS_HOST = r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T|$)|(?:<[0-9]+>)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$)"
+_TIME_AS_HOST = (
+    r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T|$)|(?:<[0-9]+>)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$)"
+)
 _VHOST_FRONTS = (
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
     rf"^{_SITE} +(?P<ip>{ADDRESS_LIST}) +{_USER}$",
     rf"^(?P<first>[0-9A-Za-z-]+) +(?P<ip>{ADDRESS_LIST}) +(?P<ident>{FIELD}) +{_USER}$",
-    rf'^{_SITE} (?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$',
+    rf"^{_SITE} (?P<ip>{_NAME}) (?P<ident>{FIELD}) (?P<user>{FIELD})$",
 )
 
 

@@ -71,7 +71,7 @@ WITHOUT_REQUEST = ("method", "target", "path", "arguments", "protocol")
 _NGINX_VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 _APACHE_DIRECTIVE = re.compile(
     r"%(?P<percent>%)|%(?P<condition>!?[0-9]{3}(?:,[0-9]{3})*)?(?P<modifier>[<>])?(?:\{(?P<name>[^}]*)\})?"
-    r"(?P<modifier2>[<>])?(?P<letter>\^t[io]|[A-Za-z])"
+    r"(?P<modifier2>[<>])?(?P<letter>\^t[io]|\^FB|[A-Za-z])"
 )
 _QUOTED_PIECE = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*;?\s*""", re.DOTALL)
 _WITH_WORDS = re.compile(r"""\s*(?:log_format\s+\S+\s+(?:escape=\w+\s+)?|LogFormat\s+|CustomLog\s+\S+\s+)(?=['"])""")

@@ -23,9 +23,7 @@ _JOURNAL_TIME = r"[A-Z][a-z]{2} [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}(?:\.[0-9]+)
 _HOST = r"(?P<host>[^ \[\]{\"]+)"
 _PROGRAM = r"(?P<program>[^ \[\]:{\"]+)(?:\[(?P<pid>[0-9]+)\]: ?|: )"
 _PRIORITY = r"(?:<(?P<priority>[0-9]{1,3})>)?"
-_DATA_5424 = (
-    r'(?P<message_id>\S+) (?P<data>-|(?:\[[A-Za-z][^\]" ]*(?: [^\]"]*)?(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
-)
+_DATA_5424 = r'(?P<message_id>\S+) (?P<data>-|(?:\[[A-Za-z][^\]" ]*(?: [^\]"]*)?(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: \x{FEFF}?(?P<line>.*))?'
 # How a line begins that no program's name stands before: an address, perhaps behind a site with a port, an object, a quote.
 _BEGINNING = rf"(?:(?:[^ ]+:[0-9]+ )?{ADDRESS_LIST}[ :]|[{{\"\[])"
 _POD = r"[a-z0-9][a-z0-9.-]*"
@@ -42,11 +40,18 @@ class Envelope:
 
 ENVELOPES = (
     Envelope("cri", rf"(?s)^(?P<time>{_ISO}) (?P<stream>stdout|stderr) (?P<tag>[FP]) (?P<line>.*)$"),
-    Envelope("syslog5424", rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) {_DATA_5424}$"),
+    Envelope(
+        "syslog5424",
+        rf"(?s)^<(?P<priority>[0-9]{{1,3}})>1 (?P<time>{_ISO}|-) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) {_DATA_5424}$",
+    ),
     # As files hold it, without priority and version.
-    Envelope("syslog5424", rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[A-Za-z_/][^ :\[\]]*) (?P<pid>[0-9]+|-) {_DATA_5424}$"),
+    Envelope(
+        "syslog5424",
+        rf"(?s)^(?:1 )?(?P<time>{_ISO}) (?P<host>\S+) (?P<program>[A-Za-z_/][^ :\[\]]*) (?P<pid>[0-9]+|-) {_DATA_5424}$",
+    ),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?:{_HOST} )?{_PROGRAM}(?P<line>.*)$"),
     Envelope("journald", rf"(?s)^{_PRIORITY}(?P<time>{_ISO}|{_JOURNAL_TIME}) {_HOST} {_PROGRAM}(?P<line>.*)$"),
+    Envelope("journald", rf"(?s)^(?P<time>{_ISO}) (?P<program>[a-z]+)\[(?P<pid>[a-z]+[.0-9]*)\]: (?P<line>.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) {_HOST} (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", rf"(?s)^{_PRIORITY}(?P<time>{_SYSLOG_TIME}) (?P<line>{_BEGINNING}.*)$"),
     Envelope("syslog", r"(?s)^<(?P<priority>[0-9]{1,3})>(?P<line>.*)$"),
@@ -93,8 +98,8 @@ def opened(lines: pl.Series) -> Opened:
         found = [_from_object(line) for line in lines.filter(is_open)]
         kinds = (pl.String, pl.String, pl.String, pl.String, pl.Boolean)
         columns = [pl.Series(list(v), dtype=kind) for v, kind in zip(zip(*found, strict=True), kinds, strict=True)]
-        texts = zip((name, inner, said, streams), columns[:4], strict=True)
-        name, inner, said, streams = (_set(series, is_open, column) for series, column in texts)
+        pairs = zip((name, inner, said, streams), columns[:4], strict=True)
+        name, inner, said, streams = (_set(series, is_open, column) for series, column in pairs)
         is_docker = columns[0] == "docker"
         has_ends = (is_docker & ~columns[4]).any()  # exports may have lost all line ends
         is_part = _set(is_part, is_open, columns[4] & has_ends)

@@ -67,6 +67,10 @@ class Columns:
     def _is_name(self, name: str) -> bool:
         return name in self._names or ("." not in name and _loosely(name) in self._loose_names)
 
+    def is_usual(self, path: Path) -> bool:
+        """Whether the key is ours as it stands, not in other letters or below a key that only holds a request together."""
+        return ".".join(path) in self._names
+
     def is_url(self, path: Path) -> bool:
         """Whether the target that stands there is a full URL as a rule."""
         return any(name in self._url_keys for name in _names_of(path))
@@ -94,7 +98,9 @@ class Columns:
                 for n, key in enumerate(keys)
                 if key is not None and key in by_name and (n == 0 or key not in self._named)
             ]
-            or [loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose]
+            or [
+                loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose
+            ]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]

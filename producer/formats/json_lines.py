@@ -20,7 +20,7 @@ from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.json_columns import Columns, Entry, Path
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS
 from producer.formats.ltsv import entry_of
-from producer.formats.odd_values import decoded, with_clock, without_words
+from producer.formats.odd_values import as_json, decoded, with_clock, without_words
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of
@@ -34,11 +34,9 @@ COLUMNS = (*JSON_KEYS, "forwarded", "rescued")
 MOST_TEMPLATES, LEARNT_FROM, FEWEST_LINES, LEAST_SHARE = 8, 3, 20, 4
 LARGEST_INTEGER = 10**18
 
-_NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
-# Texts, and what nginx writes of an empty or odd variable without quotes, which is no JSON: nothing, ``-``, ``000``; a comma too many.
-_BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
 _HAS_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:", re.ASCII)
 _HAS_TIME = re.compile(r"\d{8}T|\d{9}|\d{4}[-/]\d\d|[/: -]\d{4}|-[A-Z][a-z]{2}-\d\d", re.ASCII)
+_IS_NUMBER = re.compile(r"-?\d", re.ASCII)
 _URL = re.compile(r"(?:https?|wss?)://([^/?#]*)([^?]*)(\?.*)?", re.DOTALL)
 _SMALLEST_EPOCH = 10**8
 
@@ -156,20 +154,10 @@ def json_object(line: str) -> Entry | None:
         try:
             value = _DECODER.decode(text)
         except ValueError:
-            value = _DECODER.decode(_BARE.sub(_quoted, _NGINX_ESCAPE.sub(_kept_escape, text)))
+            value = _DECODER.decode(as_json(text))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _kept_escape(match: re.Match[str]) -> str:
-    return match[0] if match[1] == "\\" else "\\" + match[0]
-
-
-def _quoted(match: re.Match[str]) -> str:
-    if match["colon"] is not None:
-        return f'{match["colon"]}"{match["value"] or ""}"'
-    return "" if match[0] == "," else match[0]
 
 
 def _float(text: str) -> float | str:
@@ -215,7 +203,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
             return NOT_PARSED
         site = _url_taken_apart(found, columns)
         taken = {value.path for column, value in found.items() if is_whole(column, value)}
-        forwarded = next((text for path in plan["forwarded"] if (text := _text(flat[path])) is not None), None)
+        forwarded = _first(flat, plan["forwarded"], columns)
         rest = without(entry, taken)
         rescued = unicode_text(_ENCODER.encode(rest)) if rest else None
         if (agent := found.get("agent")) is not None:
@@ -225,7 +213,7 @@ def _texts(entry: Entry | None, columns: Columns) -> Texts:
         return NOT_PARSED
     if site is not None and "site" not in found:
         texts[-1] = site
-    return (*texts, forwarded, rescued)
+    return (*texts, forwarded.text if forwarded else None, rescued)
 
 
 def chosen_values(flat: Mapping[Path, Any], plan: Mapping[str, list[Path]], columns: Columns) -> dict[str, Value]:
@@ -293,7 +281,16 @@ def _time(flat: Mapping[Path, Any], paths: list[Path], _columns: Columns) -> Val
     return None
 
 
-_CHOICES = {"ip": _address, "time": _time}
+def _number(flat: Mapping[Path, Any], paths: list[Path], columns: Columns) -> Value | None:
+    """The first that begins like a number; one of another kind only where its key leaves no doubt."""
+    for path in paths:
+        text = _text(flat[path])
+        if text is not None and _IS_NUMBER.match(text):
+            return Value(path, text)
+    return _first(flat, [path for path in paths if columns.is_usual(path)], columns)
+
+
+_CHOICES = {"ip": _address, "time": _time, "status": _number, "bytes": _number}
 
 
 def _url_taken_apart(found: dict[str, Value], columns: Columns) -> str | None:

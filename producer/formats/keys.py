@@ -13,7 +13,7 @@ JSON_KEYS: Keys = {
     "time": (
         "time_iso8601", "time_local", "msec", "StartUTC", "StartLocal", "start_time", "EdgeStartTimestamp", "@timestamp",
         "timestamp", "time", "ts", "datetime", "date", "requestTime", "requestTimeEpoch", "time_start", "started_at",
-        "startTime", "timeStamp", "asctime", "@t", "time_2", "timestamp_2", "@timestamp_2",
+        "startTime", "timeStamp", "asctime", "@t", "reqTimeSec", "time_2", "timestamp_2", "@timestamp_2",
     ),
     "ip": (
         "remote_addr", "request.client_ip", "client_ip", "clientip", "ip", "client.ip", "client.address", "source.ip",
@@ -21,25 +21,25 @@ JSON_KEYS: Keys = {
         "request.remote_ip", "remote_ip", "remoteIP", "remoteIp", "ClientHost", "ClientAddr", "client", "remote_address",
         "remoteAddress", "remoteAddr", "downstream_direct_remote_address", "downstream_remote_address", "remote_host",
         "remotehost", "remoteHost", "request.remote_addr", "req.remoteAddress", "nginx.access.remote_ip", "c_ip", "c-ip",
-        "clientIP", "remote", "peer", "network.client.ip", "http.client_ip", "net.peer.ip",
+        "clientIP", "remote", "peer", "cliIP", "network.client.ip", "http.client_ip", "net.peer.ip",
     ),
     "user": ("remote_user", "user", "user_id", "user.name", "ClientUsername", "remoteUser", "username", "auth", "cs-username"),
     "request": ("request", "request_line", "requestLine", "req", "http.request.line"),
     "method": (
         "request_method", "method", "requestMethod", "verb", "http.request.method", "http.method", "request.method",
         "RequestMethod", "ClientRequestMethod", "httpMethod", "http_method", "httpRequest.requestMethod",
-        "httpRequest.httpMethod", "req_method", "req.method", "nginx.access.method", ":method", "cs-method",
+        "httpRequest.httpMethod", "req_method", "req.method", "nginx.access.method", ":method", "reqMethod", "cs-method",
     ),
     "target": (
         "request_uri", "requestUri", "uri", "url.original", "url", "request.uri", "RequestPath", "ClientRequestURI",
         "httpRequest.requestUrl", "httpRequest.uri", "path", "url.path", "uri_path", "requestPath", "request_path",
         "ClientRequestPath", "request.path", "x_envoy_original_path", "url.full", "request.url", "req.url",
         "nginx.access.url", "x_envoy_origin_path", "x-envoy-origin-path", "x-envoy-original-path",
-        "http.target", "http.url", "cs-uri-stem",
+        "http.target", "http.url", "reqPath", "cs-uri-stem",
     ),
     "arguments": (
         "args", "query_string", "query", "queryString", "url.query", "httpRequest.args", "arguments", "querystring",
-        "requestQuery", "cs-uri-query",
+        "requestQuery", "queryStr", "cs-uri-query",
     ),
     "protocol": (
         "server_protocol", "protocol", "proto", "request.proto", "RequestProtocol", "ClientRequestProtocol", "httpversion",
@@ -49,7 +49,7 @@ JSON_KEYS: Keys = {
     "status": (
         "status", "response_code", "status_code", "statusCode", "response_status", "http.response.status_code", "DownstreamStatus",
         "EdgeResponseStatus", "httpRequest.status", "response.status", "http_status", "httpStatusCode", "response", "code",
-        "OriginStatus", "res.statusCode", "nginx.access.response_code", "httpStatus", "http.status_code", "sc-status",
+        "OriginStatus", "res.statusCode", "nginx.access.response_code", "httpStatus", "responseCodeSent", "http.status_code", "sc-status",
     ),
     "bytes": (
         "body_bytes_sent", "bytes_sent", "bytes", "size", "response_size", "http.response.body.bytes", "http.response.bytes",
@@ -73,17 +73,19 @@ JSON_KEYS: Keys = {
     "site": (
         "host", "http_host", "server_name", "vhost", "url.domain", "domain", "request.host", "RequestHost", "ClientRequestHost",
         "authority", ":authority", "virtual_host", "virtualHost", "httpHost", "serverName", "request.headers.host",
-        "request.headers.Host", "req.headers.host", "hostName", "http.host", "x-host-header",
+        "request.headers.Host", "req.headers.host", "hostName", "reqHost", "http.host", "x-host-header",
         "cs(Host)",
     ),
 }  # fmt: skip
 # Below these the fields of a request may stand as if at the top.
 NESTING_KEYS = (
     "@fields", "fields", "json", "event_data", "jsonPayload", "data", "log", "message", "msg", "event", "payload", "record", "body",
-    "attributes", "properties", "_source", "result",
+    "attributes", "properties", "_source", "result", "proxy",
 )  # fmt: skip
 # Keys whose value is a full URL as a rule: its path and host are taken apart.
-URL_KEYS = frozenset(["httpRequest.requestUrl", "url.full", "url.original", "request.url", "http.url", "properties.requestUri"])
+URL_KEYS = frozenset(
+    ["httpRequest.requestUrl", "url.full", "url.original", "request.url", "http.url", "properties.requestUri"]
+)
 
 # Where LTSV's labels mean something else than JSON's keys.
 LTSV_KEYS: Keys = dict(JSON_KEYS) | {

@@ -19,6 +19,7 @@ from producer.formats.templates import Template
 
 _SECONDS = r"[1-9][0-9]{8,17}(?:\.[0-9]{1,9})?"
 _ADDRESS = r"^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$|^[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*$"
+_IS_NUMBER = "^-?[0-9]"
 # What is a time for sure: ISO 8601, Combined's, seconds.
 _TIMES = (rf"[0-9]{{4}}[-/][0-9]{{2}}{STRING}", rf"[0-9]{{1,2}}/[A-Za-z]{{3}}/[0-9]{{4}}{STRING}", _SECONDS)
 _IN_TARGET, _IN_WORD, _IN_WORD_QUERY = r'[^"\\?\x00-\x1f]', r'[^"\\? \x00-\x1f]', r'[^"\\ \x00-\x1f]*'
@@ -66,16 +67,16 @@ def learnt(line: str, entry: Entry, columns: Columns) -> Template | None:
     if looks is None:
         return None
     groups = {place.leaf.number: column for column, place in places.items()}
-    forwarded = next((leaf_of(nodes[path]) for path in plan["forwarded"] if plain(nodes[path]) is not None), None)
-    if forwarded is not None and groups.get(forwarded.number) in ("request", "target"):
+    forwarded = [leaf_of(nodes[path]) for path in plan["forwarded"] if plain(nodes[path]) is not None]
+    if any(groups.get(leaf.number) in ("request", "target") for leaf in forwarded):
         return None
     rescued = _joined(_kept(shape.root, (), {place.path for place in places.values()}))
     return Template(
         stretches_of(_look_of(piece, looks) for piece in shape.pieces),
-        _conditions(places, plan),
+        _conditions(places, plan, columns),
         [pl.lit(piece) if isinstance(piece, str) else pl.col(_group(piece)) for piece in rescued],
         [_group(piece) for piece in rescued if isinstance(piece, Leaf) and piece.kind == "number"],
-        None if forwarded is None else groups.get(forwarded.number, _group(forwarded)),
+        [groups.get(leaf.number, _group(leaf)) for leaf in forwarded],
         "target" in found and columns.is_url(found["target"].path),
     )
 
@@ -157,7 +158,7 @@ def _target_look(place: Place, plan: Plan, found: Mapping[str, Value], columns: 
     return f"(?:https?|wss?)://{site}(?P<path>(?:[/#]{path}*)?){with_query}"
 
 
-def _conditions(places: Mapping[str, Place], plan: Plan) -> list[pl.Expr]:
+def _conditions(places: Mapping[str, Place], plan: Plan, columns: Columns) -> list[pl.Expr]:
     """That in other lines, too, the first of a column's keys has a value that says something."""
     conditions = []
     for column, place in places.items():
@@ -167,6 +168,9 @@ def _conditions(places: Mapping[str, Place], plan: Plan) -> list[pl.Expr]:
         elif column == "time":
             if place.leaf.kind == "number":
                 conditions.append(is_exact(value))
+        elif column in ("status", "bytes"):
+            if not (place.is_only and columns.is_usual(place.path)):
+                conditions.append(value.str.contains(_IS_NUMBER))
         elif column != "request" and (not place.is_only or place.path in plan["request"]):
             conditions.append((value != "") & (value != "-"))
     return conditions

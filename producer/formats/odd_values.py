@@ -1,4 +1,4 @@
-"""Values of JSON as some loggers write them: a status with its reason, a day and a clock under two keys, encoded agents. Pure."""
+"""JSON as some loggers write it: what is none, a status with its reason, a day and a clock under two keys, encoded agents. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -9,6 +9,25 @@ import polars as pl
 # How a key begins that names a header as the W3C's format does (CloudFront).
 _W3C_HEADER = "cs("
 _DAY, _CLOCK = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII), re.compile(r"\d\d:\d\d:\d\d", re.ASCII)
+
+_NGINX_ESCAPE = re.compile(r"\\(\\|x[0-9A-Fa-f]{2})")
+# Texts, and what nginx writes of an empty or odd variable without quotes, which is no JSON: nothing, ``-``, ``000``; a comma too many.
+_BARE = re.compile(r'"(?:[^"\\]|\\.)*+"?|(?P<colon>:\s*+)(?P<value>-|0[0-9]++)?+(?=\s*+[,}])|,(?=\s*+[}\]])', re.DOTALL)
+
+
+def as_json(text: str) -> str:
+    """A line of nginx's that is no JSON as JSON: escapes of its own, values without quotes, a comma too many."""
+    return _BARE.sub(_quoted, _NGINX_ESCAPE.sub(_kept_escape, text))
+
+
+def _kept_escape(match: re.Match[str]) -> str:
+    return match[0] if match[1] == "\\" else "\\" + match[0]
+
+
+def _quoted(match: re.Match[str]) -> str:
+    if match["colon"] is not None:
+        return f'{match["colon"]}"{match["value"] or ""}"'
+    return "" if match[0] == "," else match[0]
 
 
 def without_words(texts: pl.DataFrame) -> pl.DataFrame:

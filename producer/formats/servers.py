@@ -55,9 +55,7 @@ ENVOY = Pattern(
         rf'"(?P<request_id>{IN_QUOTES})" "(?P<site>{IN_QUOTES})" "(?P<upstream_host>{IN_QUOTES})"(?: (?P<rest>.*))?$',
     ),
 )
-_HAPROXY_FRONT = (
-    rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) (?P<backend>\S+) "
-)
+_HAPROXY_FRONT = rf"^(?P<ip>\S+):(?P<client_port>[0-9]+) \[(?P<time>{_TIME})(?: [+-][0-9]{{4}})?\] (?P<frontend>\S+) (?P<backend>\S+) "
 _HAPROXY_LOAD = r"(?P<termination_state>\S+) (?P<connections>[0-9+/]+) (?P<queues>[0-9+/]+)"
 # The second is that of connections in TCP mode, which have neither a request nor a status.
 HAPROXY = Pattern(
@@ -67,7 +65,8 @@ HAPROXY = Pattern(
         + r"(?P<timers>[0-9+-]+(?:/[0-9+-]+){3,4}) (?P<status>[0-9]{3}|-1) \+?(?P<bytes>[0-9]+) "
         + rf"(?P<request_cookie>\S+) (?P<response_cookie>\S+) {_HAPROXY_LOAD}"
         + r'(?: (?P<captured>\{.*\}))? "(?P<request>.*)"(?: (?P<rest>.*))?$',
-        _HAPROXY_FRONT + rf"(?P<timers>[0-9+-]+(?:/[0-9+-]+){{2}}) \+?(?P<bytes>[0-9]+) {_HAPROXY_LOAD}(?: (?P<rest>.*))?$",
+        _HAPROXY_FRONT
+        + rf"(?P<timers>[0-9+-]+(?:/[0-9+-]+){{2}}) \+?(?P<bytes>[0-9]+) {_HAPROXY_LOAD}(?: (?P<rest>.*))?$",
     ),
 )
 # Its fields are padded with blanks.

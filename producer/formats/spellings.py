@@ -24,18 +24,20 @@ _LEAP_SECOND = 60
 
 _NAMED = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)"
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})\d*)?)?(?: ?(?P<half>[ap]m))?"
+_CLOCK = (
+    r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})\d*)?)?(?: ?(?P<half>[ap]m))?"
+)
 # Digits with or without a name beside them, which then says the same again, or a name alone.
 _OFFSET = (
     r"(?:\s*(?:(?:utc|gmt)?(?P<offset>[+-]\d\d(?::?\d\d)?)(?:\s*(?:[a-z]{1,5}|\([^()]*\)))?|(?P<name>[a-z]{1,5}))"
     r"(?:\[[a-z0-9/_+-]+\]?)?)?"
 )
+_ISO_CLOCK = r"(?P<hour>\d\d):?(?P<minute>\d\d):?(?P<second>\d\d)(?:[.,:](?P<fraction>\d{1,9})\d*)?"
 _SPELLINGS = [
     re.compile(expression, re.ASCII | re.IGNORECASE)
     for expression in (
         rf"(?P<year>\d{{4}})(?P<dash>[-/])(?P<month>\d\d)(?P=dash)(?P<day>\d\d)[T _]{_CLOCK}{_OFFSET}",
-        r"(?P<year>\d{4})(?P<dash>[-/]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)[T _]?(?P<hour>\d\d):?(?P<minute>\d\d):?(?P<second>\d\d)"
-        rf"(?:[.,:](?P<fraction>\d{{1,9}})\d*)?{_OFFSET}",
+        rf"(?P<year>\d{{4}})(?P<dash>[-/]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)[T _]?{_ISO_CLOCK}{_OFFSET}",
         rf"(?P<day>\d{{1,2}})/{_NAMED}/(?P<year>\d{{4}})[: ]{_CLOCK}{_OFFSET}",
         rf"{_WEEKDAY}?(?P<day>\d{{1,2}})(?P<dash>[ -]){_NAMED}(?P=dash)(?P<year>\d{{4}}|\d\d),? {_CLOCK}{_OFFSET}",
         rf"{_WEEKDAY}?{_NAMED} +(?P<day>\d{{1,2}}),? (?P<year>\d{{4}}),? (?:@ )?{_CLOCK}{_OFFSET}",

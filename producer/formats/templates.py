@@ -24,7 +24,7 @@ class Template:
     :param conditions: what must hold, so that a line's columns have the values of the same keys as in the line that this was learnt from.
     :param rescued: the object of what no column took, from pieces of text and groups; none if there is nothing.
     :param numbers: groups of ``rescued`` that are numbers.
-    :param forwarded: the group that has the chain of addresses.
+    :param forwarded: the groups that may have the chain of addresses: the first that says something counts.
     :param has_url: whether the target is a full URL.
     """
 
@@ -32,7 +32,7 @@ class Template:
     conditions: Sequence[pl.Expr]
     rescued: Sequence[pl.Expr]
     numbers: Sequence[str]
-    forwarded: str | None
+    forwarded: Sequence[str]
     has_url: bool
 
     def read(self, lines: pl.Series, options: Options) -> pl.DataFrame:
@@ -42,7 +42,7 @@ class Template:
             return no_fields(lines.len())
         columns = typed_columns(texts, options)
         columns["rescued"] = pl.concat_str(self.rescued) if self.rescued else pl.lit(None, pl.String)
-        columns["forwarded"] = pl.lit(None, pl.String) if self.forwarded is None else pl.col(self.forwarded)
+        columns["forwarded"] = self._forwarded()
         if "arguments" in texts.columns:
             query = pl.col("arguments").str.strip_prefix("?").str.strip_chars_end(" ")
             columns["query"] = pl.when((query != "") & (query != "-")).then(query)
@@ -54,6 +54,11 @@ class Template:
         if is_like:
             columns["timestamp"] = pl.when(pl.all_horizontal(is_like)).then(columns["timestamp"])
         return with_all_fields(texts, columns)
+
+    def _forwarded(self) -> pl.Expr:
+        texts = [pl.col(group) for group in self.forwarded]
+        telling = [pl.when((text != "") & (text != "-")).then(text) for text in texts] if len(texts) > 1 else []
+        return pl.coalesce(*telling, *texts[:1], pl.lit(None, pl.String))
 
     def _texts(self, lines: pl.Series) -> pl.DataFrame:
         """The groups; null where the line has another shape."""

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -89,7 +89,7 @@ LINES = [
     Shape("line-1970", "A line of 1970.", log(GET.replace("17/May/2024", "01/Jan/1970")), quarantined(1, PAST)),
     Shape("line-2099", "A line of 2099.", log(GET.replace("2024", "2099")), quarantined(1, FUTURE)),
     Shape("line-year-9999", "The last second of the year 9999.", log(GET.replace("17/May/2024:10:05:03", "31/Dec/9999:23:59:59")), quarantined(1, FUTURE)),
-    Shape("line-leap-second", "A leap second.", log(GET.replace("10:05:03", "23:59:60")), bad(1)),
+    Shape("line-leap-second", "A leap second: the first second of the next minute.", log(GET.replace("10:05:03", "23:59:60")), merged(1, day=date(2024, 5, 18), timestamp=datetime(2024, 5, 18, tzinfo=UTC))),
     Shape("line-dst", "The hour that comes twice in autumn: two moments, by their offsets.",
           log(GET.replace("17/May/2024:10:05:03 +0000", "27/Oct/2024:02:30:00 +0200"), GET.replace("17/May/2024:10:05:03 +0000", "27/Oct/2023:02:30:00 +0100")),
           quarantined(1, FUTURE) | merged(2, day=date(2023, 10, 27))),

@@ -52,19 +52,29 @@ ENVELOPES = {
         enveloped(time=1795773660.123456, host="web1", program="nginx", pid=3),
     ),
     "syslog without a program": (
-        f"<190>Nov 27 10:01:00 web1 {LINE}", enveloped(priority=190, time="Nov 27 10:01:00", host="web1"),
+        f"<190>Nov 27 10:01:00 web1 {LINE}",
+        enveloped(priority=190, time="Nov 27 10:01:00", host="web1"),
     ),
     "syslog without host and program": (f"Nov 27 10:01:00 {LINE}", enveloped(time="Nov 27 10:01:00")),
-    "syslog with a year": (f"Nov 7 2026 10:01:00 web1 nginx: {LINE}", enveloped(time="Nov 7 2026 10:01:00", host="web1", program="nginx")),
+    "syslog with a year": (
+        f"Nov 7 2026 10:01:00 web1 nginx: {LINE}",
+        enveloped(time="Nov 7 2026 10:01:00", host="web1", program="nginx"),
+    ),
     "a priority alone": (f"<190>{LINE}", enveloped(priority=190)),
     "RFC 5424 without priority": (
-        f"2026-11-27T10:01:00Z web1 nginx 12 - - {LINE}", enveloped(time="2026-11-27T10:01:00Z", host="web1", program="nginx", pid=12),
+        f"2026-11-27T10:01:00Z web1 nginx 12 - - {LINE}",
+        enveloped(time="2026-11-27T10:01:00Z", host="web1", program="nginx", pid=12),
     ),
     "kubectl": (f"[pod/web-1/nginx] {LINE}", enveloped(pod="pod/web-1", container="nginx")),
+    "Heroku": (
+        f"2026-11-27T10:01:00.1+00:00 app[web.1]: {LINE}",
+        enveloped(time="2026-11-27T10:01:00.1+00:00", program="app", pid="web.1"),
+    ),
     "kubetail": (f"[web-1-x] {LINE}", enveloped(pod="web-1-x")),
     "stern": (f"web-7c5d-x2x nginx {LINE}", enveloped(pod="web-7c5d-x2x", container="nginx")),
     "a day and a clock": (
-        f"2026-11-27 10:01:00 web1 nginx: {LINE}", enveloped(time="2026-11-27 10:01:00", host="web1", program="nginx"),
+        f"2026-11-27 10:01:00 web1 nginx: {LINE}",
+        enveloped(time="2026-11-27 10:01:00", host="web1", program="nginx"),
     ),
     "jsonPayload": (json.dumps({"jsonPayload": {"message": LINE}, "x": 1}), enveloped(x=1)),
     "event.original": (json.dumps({"event": {"original": LINE, "kind": "e"}}), enveloped(event={"kind": "e"})),

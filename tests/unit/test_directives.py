@@ -66,6 +66,8 @@ def test_a_format_is_taken_as_it_stands_in_the_servers_configuration(log_format:
         (APACHE.replace("%r", "%m %U%q %H"), LINE, {}),
         (COMBINED.replace("$request\"", "$request_method $uri$is_args$args $server_protocol\""), LINE, {}),
         (COMBINED.replace("$request\"", "$request_method $scheme://$host$request_uri $server_protocol\""), LINE.replace("GET /", "GET https://a.example.org/"), {"site": "a.example.org", "rescued": '{"scheme":"https"}'}),
+        (APACHE + " %^FB %I", LINE + " 1234 300", {"rescued": '{"^FB":1234,"I":300}'}),
+        (COMBINED + " $upstream_addr", LINE + " unix:/run/a.sock", {"rescued": '{"upstream_addr":"unix:/run/a.sock"}'}),
         (APACHE + " %{SSL_PROTOCOL}x", LINE + " TLSv1.3", {"rescued": '{"SSL_PROTOCOL":"TLSv1.3"}'}),
         (APACHE + " %{X-Forwarded-For}i %p", LINE + " 192.0.2.9, 192.0.2.8 443", {"rescued": '{"X-Forwarded-For":"192.0.2.9, 192.0.2.8","p":443}'}),
         (COMBINED.replace("$remote_addr", "$remote_addr:$remote_port"), LINE.replace("192.0.2.1", "2001:db8::1:4433"), {"ip": "2001:db8::1", "rescued": '{"remote_port":4433}'}),

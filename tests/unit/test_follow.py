@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -73,6 +74,37 @@ def test_a_line_that_is_being_written_is_not_read_in_half(logs: Logs) -> None:
     logs.write("access.log", lines(2, 2)[50:])
     logs.settle()
     assert logs.ids() == ids_of(lines(1, 2))
+
+
+def test_a_line_that_was_cut_is_read_when_its_last_piece_is_there(logs: Logs) -> None:
+    def piece(tag: str, text: bytes) -> bytes:
+        return f"2015-05-17T10:05:03.1Z stdout {tag} ".encode() + text
+
+    logs.start()
+    logs.write("access.log", piece("F", line(1)) + piece("P", line(2)[:30] + b"\n"))
+    logs.poll(after_seconds=0.5)
+    logs.write("access.log", piece("P", line(2)[30:40] + b"\n"))
+    logs.poll(after_seconds=0.5)
+    logs.restart()
+    logs.poll(after_seconds=0.5)
+    logs.write("access.log", piece("F", line(2)[40:]) + piece("F", line(3)))
+    logs.settle()
+    assert logs.landed() == numbered(1, 3)
+
+
+def test_the_day_above_the_lines_of_a_w3c_log_is_known_after_a_restart(logs: Logs) -> None:
+    logs.start()
+    logs.write("access.log", b"#Date: 2015-05-17 10:00:00\n#Fields: time c-ip cs-uri-stem\n23:59:59 192.0.2.1 /1\n")
+    logs.settle()
+    logs.write("access.log", b"00:00:01 192.0.2.1 /2\n")
+    logs.settle()
+    logs.restart()
+    logs.write("access.log", b"00:00:02 192.0.2.1 /3\n")
+    logs.settle()
+    rows = pl.concat([pl.read_parquet(path) for path in waiting_files(logs.landing)])
+    assert rows.select("path", pl.col("timestamp").dt.to_string("%d %T")).rows() == [
+        ("/1", "17 23:59:59"), ("/2", "18 00:00:01"), ("/3", "18 00:00:02"),
+    ]  # fmt: skip
 
 
 def test_an_open_last_line_is_landed_when_its_log_has_long_been_quiet_and_again_if_it_grows(logs: Logs) -> None:

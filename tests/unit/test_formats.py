@@ -254,6 +254,16 @@ JSON_LINES = {
         }),
         ENTRY_ROW | {"user": None, "protocol": "1.1", "referer": None},
     ),
+    "a day and a clock": (
+        entry(time_iso8601=..., date="2015-05-17", time="10:05:03.5"),
+        ENTRY_ROW | {"timestamp": T0.replace(microsecond=500_000), "rescued": '{"time":"10:05:03.5"}'},
+    ),
+    "a key's letters do not matter, if there is no other key": (
+        entry(remote_addr=..., **{"Remote-Addr": "192.0.2.1", "STATUS": 404}), ENTRY_ROW | {"rescued": '{"STATUS":404}'},
+    ),
+    "what is no number, under a key that is hardly ours": (
+        entry(body_bytes_sent=..., Size="big", data={"bytes": "many"}), ENTRY_ROW | {"bytes": None, "rescued": '{"Size":"big","data":{"bytes":"many"}}'},
+    ),
     "numbers as text": (entry(status="200", body_bytes_sent="100"), ENTRY_ROW),
     "other spellings": (
         json.dumps({
@@ -416,7 +426,10 @@ def slow_parse(line: str) -> dict[str, Any]:
     try:
         hour, minute, second = map(int, clock)
         leap = timedelta(seconds=second == 60)
-        local = datetime(int(year), MONTHS.index(month) + 1, int(day), hour, minute, second - leap.seconds, tzinfo=UTC) + leap
+        local = (
+            datetime(int(year), MONTHS.index(month) + 1, int(day), hour, minute, second - leap.seconds, tzinfo=UTC)
+            + leap
+        )
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         timestamp = local - offset if sign == "+" else local + offset
     except (ValueError, OverflowError):

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from random import Random
 from threading import Event
 
 import polars as pl
@@ -84,7 +85,9 @@ streams = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.integers(
 
 @settings(max_examples=20)
 @given(streams, st.randoms(use_true_random=False), st.integers(300, 1500))
-def test_no_line_is_lost_doubled_or_glued_to_another_streams(lines, random, block_bytes) -> None:  # type: ignore[no-untyped-def]
+def test_no_line_is_lost_doubled_or_glued_to_another_streams(
+    lines: list[tuple[str, int]], random: Random, block_bytes: int
+) -> None:
     queues: dict[str, list[str]] = {"stdout": [], "stderr": []}
     for number, (stream, count) in enumerate(lines):
         text = line(number)
@@ -111,7 +114,9 @@ def test_a_long_log_in_pieces_lands_each_line_once(kind: str, tmp_path: Path) ->
     texts = [line(number, AGENT) for number in range(120)]
     halves = [(text[:LONG], text[LONG:]) for text in texts]
     if kind == "cri":
-        lines = [piece for a, b in halves for piece in (f"{T} stdout P {a}", f"{T} stderr F noise", f"{T} stdout F {b}")]
+        lines = [
+            piece for a, b in halves for piece in (f"{T} stdout P {a}", f"{T} stderr F noise", f"{T} stdout F {b}")
+        ]
     else:
         lines = [piece for a, b in halves for piece in (docker(a), docker("noise\n", "stderr"), docker(b + "\n"))]
     log = tmp_path / "0.log"

@@ -84,8 +84,11 @@ LINES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"referer": "-", "agent": "curl/8", "site": "www.example.org"}, {"category": "FrontDoorAccessLog"},
     ),
     "Fastly": (
-        '<134>2026-11-27T10:01:00Z cache logname[42]: {"timestamp":"2026-11-27T10:01:00","client_ip":"192.0.2.1","host":"www.example.org","url":"/a?b=c",'
-        '"request_method":"GET","request_protocol":"HTTP/1.1","request_user_agent":"curl/8","response_status":200,"response_body_size":5}',
+        "<134>2026-11-27T10:01:00Z cache logname[42]: "
+        + json.dumps({
+            "timestamp": "2026-11-27T10:01:00", "client_ip": "192.0.2.1", "host": "www.example.org", "url": "/a?b=c", "request_method": "GET",
+            "request_protocol": "HTTP/1.1", "request_user_agent": "curl/8", "response_status": 200, "response_body_size": 5,
+        }),
         {"agent": "curl/8", "site": "www.example.org"},
         {"envelope": {"priority": 134, "time": "2026-11-27T10:01:00Z", "host": "cache", "program": "logname", "pid": 42}},
     ),

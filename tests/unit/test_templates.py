@@ -27,7 +27,7 @@ ENTRY: dict[str, Any] = {
 }  # fmt: skip
 PARTS: dict[str, Any] = {
     "ts": 1795773660.5, "client_ip": "2001:db8::1", "method": "GET", "uri": "/a", "args": "x=1", "proto": "HTTP/2.0", "status": "404",
-    "size": "-", "username": "u", "latency": 12,
+    "size": "-", "username": "u", "latency": 12, "xff": "198.51.100.1", "Forwarded": "for=198.51.100.2",
 }  # fmt: skip
 OPTIONS = Options()
 
@@ -55,14 +55,22 @@ ECS: dict[str, Any] = {
 # Keys in other letters, a day and a clock under two keys, a status and a size that may be in words.
 LOOSE: dict[str, Any] = {
     "timestamp": "2026-11-27 10:01:00", "time": "10:01:00", "Client-Ip": "192.0.2.1", "Method": "GET", "Path": "/a", "StatusCode": "200", "Bytes": "5",
-    "UserAgent": "curl/8", "other": 1,
+    "UserAgent": "curl/8", "other": 1, "x-forwarded-for": "-", "Forwarded": "for=198.51.100.1",
 }  # fmt: skip
 # All of it in an object, a full URL in it.
 WRAPPED: dict[str, Any] = {
-    "jsonPayload": {"time": "2026-11-27T10:01:00Z", "client": "192.0.2.1", "method": "GET", "request.url": "https://a.example.org/a?b", "status": 200, "x": "y"},
-    "at": 1,
+    "jsonPayload": {"time": "2026-11-27T10:01:00Z", "client": "192.0.2.1", "method": "GET", "request.url": "https://a.example.org/a?b", "status": 200, "bytes": "5", "x": "y"},
+    "at": 1, "sub_status": "0",
 }  # fmt: skip
-LOGGERS = {"nginx": ENTRY, "parts": PARTS, "caddy": NESTED, "cloud": CLOUD, "ecs": ECS, "loose": LOOSE, "wrapped": WRAPPED}
+LOGGERS = {
+    "nginx": ENTRY,
+    "parts": PARTS,
+    "caddy": NESTED,
+    "cloud": CLOUD,
+    "ecs": ECS,
+    "loose": LOOSE,
+    "wrapped": WRAPPED,
+}
 # What a value is replaced by, as it stands in the line.
 LITERALS = (
     '""', '"-"', '" "', "null", "true", "{}", "[]", '{"a":1}', '{"a":1,"a":2}', '["a"]', '["a","b"]', '["a",1]', "[null]", "0", "-1", "200", "-0", "0.10", "1.0", "1.50",

@@ -40,7 +40,9 @@ def test_the_day_is_that_of_the_line_above_and_the_next_after_midnight() -> None
     ]  # fmt: skip
     found = parse(pl.Series(lines))
     assert found.is_row is not None
-    expected = [ROW | {"timestamp": time} if time else dict.fromkeys(["timestamp", *ROW]) | {"raw": "x"} for time in times]
+    expected = [
+        ROW | {"timestamp": time} if time else dict.fromkeys(["timestamp", *ROW]) | {"raw": "x"} for time in times
+    ]
     assert found.rows.filter(found.is_row).to_dicts() == expected
     assert found.tally == Tally(10, found.tally.formats)
 
@@ -48,7 +50,9 @@ def test_the_day_is_that_of_the_line_above_and_the_next_after_midnight() -> None
 def test_a_log_without_any_day_does_not_parse() -> None:
     found = parse(pl.Series([HEADER, line("10:01:00")]))
     assert found.is_row is not None
-    assert found.rows.filter(found.is_row).to_dicts() == [dict.fromkeys(["timestamp", *ROW]) | {"raw": line("10:01:00")}]
+    assert found.rows.filter(found.is_row).to_dicts() == [
+        dict.fromkeys(["timestamp", *ROW]) | {"raw": line("10:01:00")}
+    ]
 
 
 def test_tabs_stay_tabs() -> None:

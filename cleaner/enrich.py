@@ -17,7 +17,7 @@ from lakehouse.schema import COUNTRY, DELTA
 from lakehouse.settings import Enrichment, Promoted
 
 IPS_AT_ONCE = 200_000  # of 45 characters: 36 MB at the very most
-AGENTS_IN_FULL = 50_000  # more than two million requests of real visitors have
+AGENTS_IN_FULL = 50_000  # 10,000 requests of a real site had 559, and a pass has two million requests
 
 
 def delta_schema(enrichment: Enrichment) -> T.StructType:

@@ -99,21 +99,26 @@ def kill_follow(folder: Path, random: Random, kills: int, tally: Tally) -> list[
         compared.run("producer", "ingest", str(path))
     follower = killer.programs.start(*words)
     deadline = time.monotonic() + FOLLOW_SECONDS
-    while landed_rows(compared.lake) - landed_rows(killer.programs.lake) and time.monotonic() < deadline:
+    expected, lake = landed_rows(compared.lake), killer.programs.lake
+    while time.monotonic() < deadline and (expected - landed_rows(lake) or counted_lines(lake) < len(expected)):
         time.sleep(0.5)
     follower.send_signal(signal.SIGTERM)
     follower.wait(30)
     kill(follower)
-    found = _differences("follow", killer.programs.lake, compared.lake, tally)
-    counted = sum(report.tally.lines for report in kept_tallies(positions(killer.programs.lake)).reports())
-    if counted != len(landed_rows(compared.lake)):
-        found.append(f"follow: {counted} lines counted, not {len(landed_rows(compared.lake))}")
+    found = _differences("follow", lake, compared.lake, tally)
+    if counted_lines(lake) != len(expected):
+        found.append(f"follow: {counted_lines(lake)} lines counted, not {len(expected)}")
     return found
 
 
 def has_looked(lake: Lake) -> bool:
     """Whether a follower has ever looked at its logs."""
     return positions(lake).exists()
+
+
+def counted_lines(lake: Lake) -> int:
+    """How many lines the follower says it has landed."""
+    return sum(report.tally.lines for report in kept_tallies(positions(lake)).reports())
 
 
 def log_lines(random: Random, count: int) -> bytes:

@@ -11,15 +11,15 @@ help. All others are read here, one at a time.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import polars as pl
 
 from producer.formats.columns import no_fields, with_all_fields
-from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys
+from producer.formats.keys import JSON_KEYS, LTSV_KEYS, NESTING_KEYS, URL_KEYS, Keys, loose_name
 from producer.formats.ltsv import entry_of
-from producer.formats.odd_values import as_json, decoded, with_clock, without_words
+from producer.formats.odd_values import as_json, decoded, unicode_text, with_clock, without_words
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of, replaced
@@ -174,11 +174,6 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=str, object_pairs
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _loosely(key: str) -> str:
-    """A key however its words are joined and written: ``Status-Code``, ``statusCode``, ``status_code``."""
-    return key.lower().replace("-", "").replace("_", "")
-
-
 class Columns:
     """Where an object has the values of our columns, by the keys that it has."""
 
@@ -203,26 +198,38 @@ class Columns:
         return plan
 
     def _found(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
-        by_name: dict[str, Path] = {}
-        for path in shape:
-            by_name.setdefault(".".join(path), path)
-        for path in shape:
-            if path[0] in NESTING_KEYS:
-                by_name.setdefault(".".join(path[1:]), path)
-        loose = {_loosely(name): path for name, path in by_name.items() if "." not in name and name not in self._named}
+        top = {".".join(path): path for path in reversed(shape)}
+        below = {} if self._has_request(top) else self._below(shape)
         found = {
-            column: [
-                by_name[key]
-                for n, key in enumerate(keys)
-                if key is not None and key in by_name and (n == 0 or key not in self._named)
-            ]
-            or [
-                loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose
-            ]
+            column: self._paths(below, (None, *keys[1:]))
+            + [path for path in self._paths(top, keys) if path not in below.values()]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
         return found
+
+    def _below(self, shape: tuple[Path, ...]) -> Mapping[str, Path]:
+        """Of the first object that has a request in it the names of its values, as if they stood at the top."""
+        for outer in dict.fromkeys(path[0] for path in shape if len(path) > 1 and path[0] in NESTING_KEYS):
+            names = {".".join(path[1:]): path for path in reversed(shape) if path[0] == outer and len(path) > 1}
+            if self._has_request(names):
+                return names
+        return {}
+
+    def _has_request(self, names: Mapping[str, Path]) -> bool:
+        return any(self._paths(names, self._keys[column]) for column in ("request", "target"))
+
+    def _paths(self, names: Mapping[str, Path], keys: Sequence[str | None]) -> list[Path]:
+        """The paths of the first keys that are there; if none is, of those that differ in letters and joints alone."""
+        exact = [
+            names[key]
+            for n, key in enumerate(keys)
+            if key is not None and key in names and (n == 0 or key not in self._named)
+        ]
+        if exact:
+            return exact
+        loose = {loose_name(name): path for name, path in names.items() if "." not in name and name not in self._named}
+        return [loose[name] for name in dict.fromkeys(loose_name(key) for key in keys if key) if name in loose]
 
 
 class Value(NamedTuple):
@@ -389,8 +396,3 @@ def _text(value: Any) -> str | None:
     if type(value) is list and value and all(type(item) is str for item in value):
         return unicode_text(", ".join(cast("list[str]", value)))
     return None
-
-
-def unicode_text(text: str) -> str:
-    """``text`` with half surrogates as escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -52,3 +52,8 @@ def with_clock(time: str, others: Iterable[str | None]) -> str:
 def decoded(key: str, text: str) -> str:
     """A header's value as it was sent: CloudFront's percent-encoding undone."""
     return unquote(text) if key.startswith(W3C_HEADER) else text
+
+
+def unicode_text(text: str) -> str:
+    """``text`` with half surrogates as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

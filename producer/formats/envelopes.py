@@ -12,8 +12,9 @@ import polars as pl
 
 from producer.addresses import ADDRESS_LIST
 from producer.formats.columns import rescued_json
-from producer.formats.json_lines import json_object, unicode_text
+from producer.formats.json_lines import json_object
 from producer.formats.keys import NESTING_KEYS
+from producer.formats.odd_values import unicode_text
 
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:[.,][0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _SYSLOG_TIME = r"[A-Z][a-z]{2} [ 0-9]?[0-9] (?:[0-9]{4} )?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"

@@ -1,9 +1,9 @@
 """Where a JSON object has the values of our columns, by the keys that it has. Pure but for what is remembered of the keys seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from producer.formats.keys import NESTING_KEYS, URL_KEYS, Keys
+from producer.formats.keys import NESTING_KEYS, URL_KEYS, Keys, loose_name
 from producer.formats.options import Options
 
 # Deeper objects are kept whole.
@@ -36,7 +36,7 @@ class Columns:
         self.has_named_target = "target" in chosen
         self._options = options
         self._names = {key for keys_of in self._keys.values() for key in keys_of if key is not None}
-        self._loose_names = {_loosely(name) for name in self._names}
+        self._loose_names = {loose_name(name) for name in self._names}
         self._plans: dict[tuple[Path, ...], Mapping[str, list[Path]]] = {}
         self._keys_seen, self._root = 0, _Key((), is_wanted=False)
 
@@ -65,7 +65,7 @@ class Columns:
         return _Key(path, is_wanted=is_named or self._options.is_forwarded(path[-1]))
 
     def _is_name(self, name: str) -> bool:
-        return name in self._names or ("." not in name and _loosely(name) in self._loose_names)
+        return name in self._names or ("." not in name and loose_name(name) in self._loose_names)
 
     def is_usual(self, path: Path) -> bool:
         """Whether the key is ours as it stands, not in other letters or below a key that only holds a request together."""
@@ -85,33 +85,40 @@ class Columns:
         return plan
 
     def _found(self, shape: tuple[Path, ...]) -> Mapping[str, list[Path]]:
-        by_name: dict[str, Path] = {}
-        for path in shape:
-            by_name.setdefault(".".join(path), path)
-        for path in shape:
-            if path[0] in NESTING_KEYS:
-                by_name.setdefault(".".join(path[1:]), path)
-        loose = {_loosely(name): path for name, path in by_name.items() if "." not in name and name not in self._named}
+        top = {".".join(path): path for path in reversed(shape)}
+        below = {} if self._has_request(top) else self._below(shape)
         found = {
-            column: [
-                by_name[key]
-                for n, key in enumerate(keys)
-                if key is not None and key in by_name and (n == 0 or key not in self._named)
-            ]
-            or [
-                loose[name] for name in dict.fromkeys(_loosely(key) for key in keys if key is not None) if name in loose
-            ]
+            column: self._paths(below, (None, *keys[1:]))
+            + [path for path in self._paths(top, keys) if path not in below.values()]
             for column, keys in self._keys.items()
         }
         found["forwarded"] = [path for path in shape if self._options.is_forwarded(path[-1])]
         return found
 
+    def _below(self, shape: tuple[Path, ...]) -> Mapping[str, Path]:
+        """Of the first object that has a request in it the names of its values, as if they stood at the top."""
+        for outer in dict.fromkeys(path[0] for path in shape if len(path) > 1 and path[0] in NESTING_KEYS):
+            names = {".".join(path[1:]): path for path in reversed(shape) if path[0] == outer and len(path) > 1}
+            if self._has_request(names):
+                return names
+        return {}
+
+    def _has_request(self, names: Mapping[str, Path]) -> bool:
+        return any(self._paths(names, self._keys[column]) for column in ("request", "target"))
+
+    def _paths(self, names: Mapping[str, Path], keys: Sequence[str | None]) -> list[Path]:
+        """The paths of the first keys that are there; if none is, of those that differ in letters and joints alone."""
+        exact = [
+            names[key]
+            for n, key in enumerate(keys)
+            if key is not None and key in names and (n == 0 or key not in self._named)
+        ]
+        if exact:
+            return exact
+        loose = {loose_name(name): path for name, path in names.items() if "." not in name and name not in self._named}
+        return [loose[name] for name in dict.fromkeys(loose_name(key) for key in keys if key) if name in loose]
+
 
 def _names_of(path: Path) -> list[str]:
     """What the keys may look for: a path's keys with dots, and those below one that only holds a request together."""
     return [".".join(path), ".".join(path[1:])] if path[0] in NESTING_KEYS else [".".join(path)]
-
-
-def _loosely(key: str) -> str:
-    """A key however its words are joined and written: ``Status-Code``, ``statusCode``, ``status_code``."""
-    return key.lower().replace("-", "").replace("_", "")

@@ -20,7 +20,7 @@ from producer.formats.columns import no_fields, with_all_fields
 from producer.formats.json_columns import Columns, Entry, Path
 from producer.formats.keys import JSON_KEYS, LTSV_KEYS
 from producer.formats.ltsv import entry_of
-from producer.formats.odd_values import as_json, decoded, with_clock, without_words
+from producer.formats.odd_values import as_json, decoded, unicode_text, with_clock, without_words
 from producer.formats.options import Options
 from producer.formats.requests import with_arguments, with_target_split
 from producer.formats.text import fields_of
@@ -335,8 +335,3 @@ def _text(value: Any) -> str | None:
     if type(value) is list and value and all(type(item) is str for item in value):
         return unicode_text(", ".join(cast("list[str]", value)))
     return None
-
-
-def unicode_text(text: str) -> str:
-    """``text`` with half surrogates as escapes."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -57,3 +57,8 @@ def decoded(key: str, text: str) -> str:
 def is_encoded(key: str) -> bool:
     """Whether the key's values are percent-encoded."""
     return key.startswith(_W3C_HEADER)
+
+
+def unicode_text(text: str) -> str:
+    """``text`` with half surrogates as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -261,6 +261,21 @@ JSON_LINES = {
     "a key's letters do not matter, if there is no other key": (
         entry(remote_addr=..., **{"Remote-Addr": "192.0.2.1", "STATUS": 404}), ENTRY_ROW | {"rescued": '{"STATUS":404}'},
     ),
+    "what a visitor sent, below a request": (
+        entry(remote_addr=..., ip="192.0.2.1", status=..., code=200, body={"client_ip": "198.51.100.9", "status": 500, "user": "root"}),
+        ENTRY_ROW | {"rescued": '{"body":{"client_ip":"198.51.100.9","status":500,"user":"root"}}'},
+    ),
+    "a time above the request": (
+        json.dumps({"timestamp": "2020-01-01T00:00:00Z", "data": {**ENTRY, "time": "x"}}),
+        ENTRY_ROW | {"rescued": '{"timestamp":"2020-01-01T00:00:00Z","data":{"time":"x"}}'},
+    ),
+    "Vercel": (
+        json.dumps({
+            "id": "1", "timestamp": 1431857103000, "path": "/[a]",
+            "proxy": {"method": "GET", "host": "www.example.org", "path": "/a?b", "userAgent": ["curl/8"], "statusCode": 200, "clientIp": "192.0.2.1"},
+        }),
+        ENTRY_ROW | {"user": None, "protocol": None, "bytes": None, "referer": None, "rescued": '{"id":"1","path":"/[a]"}'},
+    ),
     "what is no number, under a key that is hardly ours": (
         entry(body_bytes_sent=..., Size="big", data={"bytes": "many"}), ENTRY_ROW | {"bytes": None, "rescued": '{"Size":"big","data":{"bytes":"many"}}'},
     ),

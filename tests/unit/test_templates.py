@@ -18,7 +18,8 @@ from producer.formats.learning import learnt
 from producer.formats.numbers import NUMBER, as_python_writes
 from producer.formats.options import Options
 from producer.formats.shapes import Leaf, shape_of
-from producer.formats.times import instant, instants
+from producer.formats.spellings import instant
+from producer.formats.times import instants
 
 ENTRY: dict[str, Any] = {
     "time_iso8601": "2026-11-27T10:01:00+01:00", "remote_addr": "192.0.2.1", "remote_user": "-", "request": "GET /a?b HTTP/1.1",

@@ -157,6 +157,13 @@ def test_each_value_of_a_line_may_be_anything(logger: str) -> None:
     assert_same(usual, others)
 
 
+def test_encoded_agents_are_decoded_in_all_lines() -> None:
+    entry = {"time": "2026-11-27T10:01:00Z", "cs-method": "GET", "cs-uri-stem": "/a", "cs(User-Agent)": "curl%2F8"}
+    assert_same(json.dumps(entry), [json.dumps(entry | {"cs(User-Agent)": "a%20b"})])
+    found = JsonFormat().read(pl.Series([json.dumps(entry)] * FEWEST_LINES), OPTIONS)
+    assert found["agent"].to_list() == ["curl/8"] * FEWEST_LINES
+
+
 @pytest.mark.parametrize("logger", LOGGERS)
 def test_a_usual_line_is_read_by_what_is_learnt(logger: str) -> None:
     for separators in ((",", ":"), (", ", ": ")):

@@ -100,7 +100,7 @@ def _network(value: str) -> str:
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ValueError("must be a time zone such as Europe/Berlin or UTC") from None
     return value
 

@@ -92,9 +92,7 @@ class Answers:
         return {name: found[name] for name in names}
 
     @contextmanager
-    def reader(
-        self, version: LakeVersion, filters: Filters = EVERYTHING, zone: str = "UTC"
-    ) -> Iterator[LakeReader]:
+    def reader(self, version: LakeVersion, filters: Filters = EVERYTHING, zone: str = "UTC") -> Iterator[LakeReader]:
         """A reader of this version, when one of those that may read at once is done."""
         with self._slots, self._database.cursor() as connection:
             yield LakeReader(connection, self.settings.lake, version, filters, zone)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from consumer.page.panel import Answer, Column
 from consumer.page.pipeline import Pipeline, pipeline
 from consumer.page.question import Question, QuestionError, asked, unknown
 from consumer.page.reader import LakeReader
+from consumer.page.recent import Recent
 from consumer.page.versions import LakeVersion
 from consumer.page.views import LIST_ROWS, SHOWN_ROWS, Overview, Views, default_range, lists_of
 from lakehouse.errors import PipelineError
@@ -77,6 +78,7 @@ class Site:
         self.settings = settings
         self.answers = Answers(settings)
         self.views = Views()
+        self._recent = Recent(settings.lake)
 
     def overview(self, request: Request) -> Response:
         """The first page."""
@@ -176,7 +178,9 @@ class Site:
         """What changes by itself: the version that is shown, and the running figures of the newest day."""
         version = self.answers.tables.version()
         zone = self._question(request.query_params.multi_items()).zone
-        return _json({"version": list(version.name), "live": self._live(version, zone), "waiting": self._waiting(version)})
+        return _json(
+            {"version": list(version.name), "live": self._live(version, zone), "waiting": self._waiting(version)}
+        )
 
     def metrics(self, _request: Request) -> Response:
         """Figures for Prometheus."""
@@ -198,6 +202,7 @@ class Site:
             return None
         with self._reader(version) as reader:
             found = days(reader, "streaming", EVERYTHING)
+            minutes = self._last_minutes(reader, zone)
         if not found:
             return None
         day = max(found)
@@ -205,7 +210,21 @@ class Site:
             "day": day.isoformat(), "requests": found[day].requests, "visitors": found[day].visitors, "bytes": found[day].bytes,
             "client_errors": found[day].client_errors, "server_errors": found[day].server_errors,
             "as_of": iso_text(at.committed_at.astimezone(ZoneInfo(zone)), "seconds"), "version": at.version, "visitor_error": self.visitor_error,
+            "minutes": minutes,
         }  # fmt: skip
+
+    def _last_minutes(self, reader: LakeReader, zone: str) -> dict[str, Any] | None:
+        """Requests of each of the last minutes; ``None`` where there are none to show."""
+        found = None
+        with suppress(PipelineError):  # of the archive's files: no figure that the page proves depends on them
+            found = self._recent.last_minutes(reader.connection, datetime.now(UTC))
+        if found is None or not any(minute.requests for minute in found.minutes):
+            return None
+        rows = [
+            {"time": iso_text(minute.start.astimezone(ZoneInfo(zone)), "minutes"), "requests": minute.requests}
+            for minute in found.minutes
+        ]
+        return {"rows": rows, "as_of": iso_text(found.as_of.astimezone(ZoneInfo(zone)), "seconds")}
 
     @property
     def visitor_error(self) -> float:

@@ -20,7 +20,9 @@ ERRORS = (Column("client_errors", "4xx"), Column("server_errors", "5xx"))
 BOTS = Column("bot_requests", "Requests of bots")
 FIGURES = (REQUESTS, VISITORS, BYTES, *ERRORS, BOTS)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-UTC_VISITORS = "so many requests have their visitors counted by the day in UTC: a visitor is one IP and agent on one of these"
+UTC_VISITORS = (
+    "so many requests have their visitors counted by the day in UTC: a visitor is one IP and agent on one of these"
+)
 NO_VISITORS = "the visitors of so many requests are not counted by the day of this time zone; in UTC they are"
 HOUR_VISITORS = "a visitor of several hours counts in each of them"
 NO_HOUR_VISITORS = "the visitors of so many requests are not counted by the hour; choose a shorter range"

@@ -46,7 +46,12 @@ class LakeReader(TableReader):
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Lake, version: LakeVersion, filters: Filters, zone: str = "UTC"
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Lake,
+        version: LakeVersion,
+        filters: Filters,
+        zone: str = "UTC",
     ) -> None:
         super().__init__(connection, lake)
         self.version, self.filters = version, filters

@@ -171,7 +171,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        count=count_text, counted=counted_text, bytes=bytes_text, printable=printable, duration=duration_text, local=_local
+        count=count_text,
+        counted=counted_text,
+        bytes=bytes_text,
+        printable=printable,
+        duration=duration_text,
+        local=_local,
     )
     found.globals.update(
         shown=shown, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,

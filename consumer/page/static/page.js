@@ -68,6 +68,23 @@ async function drawChart() {
   addEventListener("afterprint", () => { drawing.classList.add("off"); holder.hidden = false; });
 }
 
+// The last minutes: bars, their titles, and the rows of the table.
+function drawMinutes(minutes) {
+  const tile = document.getElementById("live");
+  const [bars, rows] = [tile.querySelectorAll("svg rect"), tile.querySelectorAll("tbody tr")];
+  if (!minutes || bars.length !== minutes.rows.length) return; // the page had none when it was loaded
+  const most = Math.max(1, ...minutes.rows.map((row) => row.requests));
+  minutes.rows.forEach(({ time, requests }, n) => {
+    const [name, number, height] = [time.slice(11, 16), requests.toLocaleString("en"), 40 * requests / most];
+    bars[n].setAttribute("y", 40 - height);
+    bars[n].setAttribute("height", height);
+    bars[n].firstElementChild.textContent = `${name}: ${number} requests`;
+    rows[n].cells[0].textContent = name;
+    rows[n].cells[1].textContent = number;
+  });
+  tile.querySelector("[data-minutes]").textContent = minutes.as_of.slice(11, 19);
+}
+
 async function renew() {
   if (document.hidden) return;
   const zone = new URLSearchParams(location.search).get("tz");
@@ -76,6 +93,7 @@ async function renew() {
   const answer = await response.json();
   const tile = document.getElementById("live");
   if (tile && answer.live) {
+    drawMinutes(answer.live.minutes);
     for (const place of tile.querySelectorAll("[data-live]")) {
       const value = answer.live[place.dataset.live];
       place.textContent = place.dataset.live === "as_of" ? value.slice(11, 19) : place.dataset.live === "version" ? value : value.toLocaleString("en");

@@ -82,7 +82,10 @@ def _days_without_visitors(reader: LakeReader, question: Question) -> dict[date,
     """By the day of the time zone, from hours, whose figures add up."""
     query = f"SELECT event_date, {_SUMS} FROM t WHERE {question.filters.condition} GROUP BY event_date"
     found = reader.rows("batch", "hourly", query, question.filters.parameters)
-    return {day: Figures(int(n), 0, None, *map(int, others), 0) for day, n, *others in found}
+    return {
+        day: Figures(int(requests), 0, None, int(size), int(client), int(server), 0)
+        for day, requests, size, client, server in found
+    }
 
 
 def _hours(reader: LakeReader, question: Question) -> Rows:

@@ -46,6 +46,16 @@ def entry(file: Path, written_at: datetime) -> str:
     )
 
 
+def count_today(lake: Lake) -> None:
+    """The running figures of today, as the stream has them."""
+    table, path = EXACT_TABLES["daily"], lake.metrics("streaming", "daily")
+    create_table(path, table, description=table.grain)
+    kinds = pa.schema(Schema.from_json(table.json()).to_arrow())
+    today = datetime.now(UTC).date()
+    day = {"event_date": today, "requests": 3, "visitors": 1, "bytes": 5, "client_errors": 0, "server_errors": 0}
+    write_deltalake(str(path), pa.Table.from_pylist([day], kinds), mode="append")
+
+
 def minutes(seen: Recent, now: datetime = NOW) -> dict[str, int] | None:
     with duckdb.connect() as connection:
         found = seen.last_minutes(connection, now)
@@ -115,11 +125,7 @@ def test_a_stream_that_catches_up_is_not_read(lake: Lake, monkeypatch: pytest.Mo
 def test_the_page_shows_them_as_bars_and_as_a_table_in_its_time_zone(settings: Settings, lake: Lake) -> None:
     now = datetime.now(UTC)
     append(lake, [request()])
-    table, path = EXACT_TABLES["daily"], lake.metrics("streaming", "daily")
-    create_table(path, table, description=table.grain)
-    kinds = pa.schema(Schema.from_json(table.json()).to_arrow())
-    day = {"event_date": now.date(), "requests": 3, "visitors": 1, "bytes": 5, "client_errors": 0, "server_errors": 0}
-    write_deltalake(str(path), pa.Table.from_pylist([day], kinds), mode="append")
+    count_today(lake)
     with TestClient(application(settings), base_url="http://127.0.0.1") as page:
         assert page.get("/api/live").json()["live"]["minutes"] is None
         assert 'class="minutes"' not in page.get("/").text

@@ -100,7 +100,7 @@ async function renew() {
     }
   }
   const tiles = document.querySelector("[data-version]");
-  const isNew = tiles && tiles.dataset.version !== JSON.stringify(answer.version);
+  const isNew = tiles && JSON.stringify(JSON.parse(tiles.dataset.version)) !== JSON.stringify(answer.version);
   // Not under somebody's hands: who has scrolled down or typed is left alone.
   if (isNew && scrollY < 40 && !["INPUT", "SELECT"].includes(document.activeElement.tagName)) location.reload();
 }

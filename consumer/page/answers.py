@@ -86,16 +86,16 @@ class Answers:
             found = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
         missing = [name for name in names if name not in found]
         if missing:
-            with self.reader(version, question.filters) as reader:
+            with self.reader(version, question.filters, question.zone) as reader:
                 found |= {name: self._answer(reader, PANELS[name], question) for name in missing}
             self._keep({keys[name]: found[name] for name in missing})
         return {name: found[name] for name in names}
 
     @contextmanager
-    def reader(self, version: LakeVersion, filters: Filters = EVERYTHING) -> Iterator[LakeReader]:
+    def reader(self, version: LakeVersion, filters: Filters = EVERYTHING, zone: str = "UTC") -> Iterator[LakeReader]:
         """A reader of this version, when one of those that may read at once is done."""
         with self._slots, self._database.cursor() as connection:
-            yield LakeReader(connection, self.settings.lake, version, filters)
+            yield LakeReader(connection, self.settings.lake, version, filters, zone)
 
     def _answer(self, reader: LakeReader, panel: Panel, question: Question) -> Answer:
         delta = reader.version.delta

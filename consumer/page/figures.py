@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import astuple, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from consumer.components.day_panels import days
 from consumer.components.figures import Figures, total
-from consumer.components.panels import MICROSECONDS, sites
+from consumer.components.panels import sites
 from consumer.components.response_times import RANKS, response_times
 from consumer.page.lists import BYTES, REQUESTS, chosen, key, page_of
+from consumer.page.local_days import HOUR
 from consumer.page.panel import Column, Panel, Rows
 from consumer.page.question import MAX_ROWS, Granularity, Question, QuestionError
 from consumer.page.reader import LakeReader
@@ -19,6 +20,12 @@ ERRORS = (Column("client_errors", "4xx"), Column("server_errors", "5xx"))
 BOTS = Column("bot_requests", "Requests of bots")
 FIGURES = (REQUESTS, VISITORS, BYTES, *ERRORS, BOTS)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+UTC_VISITORS = (
+    "so many requests have their visitors counted by the day in UTC: a visitor is one IP and agent on one of these"
+)
+NO_VISITORS = "the visitors of so many requests are not counted by the day of this time zone; in UTC they are"
+HOUR_VISITORS = "a visitor of several hours counts in each of them"
+NO_HOUR_VISITORS = "the visitors of so many requests are not counted by the hour; choose a shorter range"
 SKETCH_ERROR = "estimates from sketches: the rank of a quantile is off by at most 1.33 % in 99 of 100 cases"
 _SUMS = """
     sum(requests), coalesce(sum(bytes), 0), coalesce(sum(requests) FILTER (status BETWEEN 400 AND 499), 0),
@@ -30,7 +37,11 @@ def now(reader: LakeReader, question: Question) -> Rows:
     """The sums of the range. Visitors are those of each day, added up."""
     found = total(days(reader, "batch", question.filters).values())
     figures = found or Figures(0, 0, None, 0, 0, 0, 0)
-    return Rows([_shown(figures)], figures.requests)
+    return Rows([_shown(figures)], figures.requests, _whose_visitors(reader))
+
+
+def _whose_visitors(reader: LakeReader) -> list[str]:
+    return [] if reader.has_local_days else [UTC_VISITORS]
 
 
 def _shown(figures: Figures) -> tuple[int, ...]:
@@ -53,31 +64,56 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
     by = granularity(question, reader.version.days)
     if by == "hour":
         return _hours(reader, question)
+    has_visitors = reader.has_local_days
+    found = days(reader, "batch", question.filters) if has_visitors else _days_without_visitors(reader, question)
     by_point: dict[date, list[Figures]] = {}
-    for day, figures in days(reader, "batch", question.filters).items():
+    for day, figures in found.items():
         by_point.setdefault(_start(day, by), []).append(figures)
     sums = {point: total(figures) for point, figures in by_point.items()}
     nothing = Figures(0, 0, None, 0, 0, 0, 0)
-    rows: list[tuple[Any, ...]] = [
-        (point.isoformat(), *_shown(sums.get(point) or nothing)[:-1]) for point in _points(sums, by)
-    ]
-    return Rows(rows, sum(int(row[1]) for row in rows))
+    rows: list[tuple[Any, ...]] = []
+    for point in _points(sums, by):
+        requests, visitors, *others, _ = _shown(sums.get(point) or nothing)
+        rows.append((point.isoformat(), requests, visitors if has_visitors else None, *others))
+    return Rows(rows, sum(int(row[1]) for row in rows), [] if has_visitors else [NO_VISITORS])
+
+
+def _days_without_visitors(reader: LakeReader, question: Question) -> dict[date, Figures]:
+    """By the day of the time zone, from hours, whose figures add up."""
+    query = f"SELECT event_date, {_SUMS} FROM t WHERE {question.filters.condition} GROUP BY event_date"
+    found = reader.rows("batch", "hourly", query, question.filters.parameters)
+    return {
+        day: Figures(int(requests), 0, None, int(size), int(client), int(server), 0)
+        for day, requests, size, client, server in found
+    }
 
 
 def _hours(reader: LakeReader, question: Question) -> Rows:
     query = f"""
-        SELECT epoch_us(hour) // {MICROSECONDS} AS which, {_SUMS} FROM t WHERE {question.filters.condition}
+        SELECT epoch_us(hour) AS which, {_SUMS} FROM t WHERE {question.filters.condition}
         GROUP BY which ORDER BY which LIMIT {MAX_ROWS}
     """
     found = {
-        int(which): figures for which, *figures in reader.rows("batch", "hourly", query, question.filters.parameters)
+        int(which): [*map(int, sums)]
+        for which, *sums in reader.rows("batch", "hourly", query, question.filters.parameters)
     }
+    visitors = _visitors_by_hour(reader, question) if reader.is_countable else None
+    by_hour = {reader.local.hour_text(which): sums for which, sums in found.items()}
+    is_close = bool(found) and max(found) - min(found) < MAX_ROWS * HOUR
     rows: list[tuple[Any, ...]] = []
-    for which in range(min(found), max(found) + 1) if found else ():
-        requests, size, *errors = map(int, found.get(which, (0, 0, 0, 0)))
-        time = datetime.fromtimestamp(which * 3600, UTC)
-        rows.append((f"{time:%Y-%m-%dT%H:00Z}", requests, None, size, *errors))
-    return Rows(rows[-MAX_ROWS:], sum(row[1] for row in rows), ["visitors are counted by the day, not by the hour"])
+    for hour in reader.local.hours(min(found), max(found)) if is_close else by_hour:
+        requests, *others = by_hour.get(hour, (0, 0, 0, 0))
+        rows.append((hour, requests, None if visitors is None else visitors.get(hour, 0), *others))
+    note = NO_HOUR_VISITORS if visitors is None else HOUR_VISITORS
+    return Rows(rows, sum(row[1] for row in rows), [note])
+
+
+def _visitors_by_hour(reader: LakeReader, question: Question) -> dict[str, int]:
+    query = f"""
+        SELECT epoch_us(hour) AS which, count(DISTINCT (ip, agent)) FROM t WHERE {question.filters.condition} GROUP BY which
+    """
+    found = reader.rows("batch", "requests", query, question.filters.parameters)
+    return {reader.local.hour_text(int(which)): int(visitors) for which, visitors in found}
 
 
 def _start(day: date, by: Granularity) -> date:
@@ -101,7 +137,7 @@ def weekdays(reader: LakeReader, question: Question) -> Rows:
     """Requests by weekday and hour of the day."""
     query = f"""
         SELECT isodow(moment) - 1 AS weekday, hour(moment) AS which, sum(requests)
-        FROM (SELECT make_timestamp(epoch_us(hour)) AS moment, requests FROM t WHERE {question.filters.condition})
+        FROM (SELECT {reader.local.time("hour")} AS moment, requests FROM t WHERE {question.filters.condition})
         GROUP BY weekday, which ORDER BY weekday, which
     """
     found = reader.rows("batch", "hourly", query, question.filters.parameters)
@@ -117,8 +153,9 @@ def by_site(reader: LakeReader, question: Question) -> Rows:
     found = sites(reader, question.filters, choice.limit + choice.offset)[choice.offset :]
     rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
     return page_of(
-        [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None
-    )
+        [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None,
+        notes=_whose_visitors(reader),
+    )  # fmt: skip
 
 
 def times(reader: LakeReader, question: Question) -> Rows:

@@ -3,24 +3,35 @@
 filters on site, humans and bots               -> the exact tables
 on an IP, an agent, and what is known of these -> what is derived from ``visitor``
 on anything else                               -> counted from requests, by the very SQL that ``batch`` counts with
+
+The tables' days are UTC's. Of a range of days in another time zone they answer for the days that lie within it as a whole; what
+lies at its ends is counted from requests. Visitors, who do not add up over parts of a day, are counted from requests, unless
+these are too many: then a visitor is one of a day in UTC (``has_local_days``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
+from functools import cached_property
 
 import duckdb
 
 from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, HOST, INVENTED, PAIR
 from consumer.components.filters import NO_VALUE, Filters
-from consumer.components.table_reader import Snapshot, TableReader
+from consumer.components.table_reader import Snapshot, TableReader, explained
+from consumer.page.local_days import LocalDays
 from consumer.page.versions import LakeVersion
+from lakehouse.duck import no_pattern, text
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
 
 # Besides the exact tables: the view of the requests themselves, and requests and bytes by day, site, kind, status and path.
 REQUESTS = "requests"
 PATH_STATUS = "path_status"
+# Their figures are of one day: those of parts of it do not add up.
+BY_DAY = ("daily", "site", "visitor")
+# So many requests, of so many days, are counted at once where the tables do not have what is asked.
+COUNTED_DAYS, COUNTED_REQUESTS = 62, 2_000_000
 _PATH_STATUS = """
     SELECT event_date, site, is_bot, status, path, false AS is_other, count(*) AS requests, total(bytes) AS bytes
     FROM requests GROUP BY ALL
@@ -31,14 +42,20 @@ class LakeReader(TableReader):
     """A ``TableReader`` whose tables hold what ``filters.values`` leave.
 
     :param connection: for this reader alone; it makes views and variables there.
-    :param filters: their site and kind are left to the queries.
+    :param filters: their site and kind are left to the queries. Their days are those of ``zone``.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Lake, version: LakeVersion, filters: Filters
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Lake,
+        version: LakeVersion,
+        filters: Filters,
+        zone: str = "UTC",
     ) -> None:
-        super().__init__(connection, lake, filters.first, filters.last)
+        super().__init__(connection, lake)
         self.version, self.filters = version, filters
+        self.local = LocalDays(zone, filters.first, filters.last, version.days)
         self._made: set[str] = set()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(count_sql.MACROS)
@@ -58,34 +75,58 @@ class LakeReader(TableReader):
         )
 
     def is_stored(self, name: str) -> bool:
-        """Whether the table answers as it is stored, without a look at the requests."""
+        """Whether the table answers as it is stored, without a look at requests but for those at the ends of the range."""
         columns = self.filters.value_columns
         is_carried = (
             columns <= set(EXACT_TABLES[name].keys) and not columns & set(INVENTED.values())
             if name in EXACT_TABLES
             else False
         )
-        return is_carried and name in self.version.exact
+        return is_carried and name in self.version.exact and self._has_days_of(name)
+
+    @property
+    def has_local_days(self) -> bool:
+        """Whether days, and who is a visitor, are the time zone's own, and not UTC's."""
+        return self.local.is_utc or not self.is_stored("visitor")
+
+    @cached_property
+    def is_countable(self) -> bool:
+        """Whether the requests of the range are so few that visitors can be counted from them in other ways than by the day in UTC."""
+        days = self.request_files()
+        if not days or (max(days) - min(days)).days >= COUNTED_DAYS:
+            return not days
+        names = ", ".join(text(no_pattern(file)) for files in days.values() for file in files)
+        with explained(self.lake.delta):
+            query = f"SELECT sum(num_rows) FROM parquet_file_metadata([{names}])"
+            (rows,) = self.connection.execute(query).fetchall()[0]
+        return int(rows) <= COUNTED_REQUESTS
+
+    def _has_days_of(self, name: str) -> bool:
+        """Whether the table, whose days are UTC's, is right for the days of the time zone."""
+        if self.local.is_utc:
+            return True
+        return self.local.has_whole_hours if name == "hourly" else name not in BY_DAY or not self.is_countable
 
     def request_files(self) -> dict[date, list[str]]:
         """The files of ``delta/`` that may have requests of the range, by day."""
         found: dict[date, list[str]] = {}
         for file, day in self.version.delta.files.files.items() if self.version.delta else ():
-            if day is not None and self._has_day(day):
+            if day is not None and self.local.touched.has(day):
                 found.setdefault(day, []).append(file)
         return found
 
     def condition(self) -> str:
-        """The filters on values, in SQL on the columns of ``delta/``."""
+        """The filters on values, and the days of the range, in SQL on the columns of ``delta/``."""
         has_country = self.version.counted_as is not None and self.version.counted_as.has_country
-        return " AND ".join(
+        values = [
             _is(HOST if column == "referer_host" else f'"{column}"' if column != "country" or has_country else "NULL", column, value)
             for column, value in self.filters.values
-        ) or "true"  # fmt: skip
+        ]  # fmt: skip
+        return " AND ".join([*values, self.local.is_chosen('"timestamp"')])
 
     def _snapshot(self, mode: str, name: str) -> Snapshot | None:
         at = (self.version.streaming if mode == "streaming" else self.version.exact).get(name)
-        return None if at is None else at.files.of(self._has_day)
+        return None if at is None else at.files.of(self.local.touched.has)
 
     def _relation(self, mode: str, name: str) -> str | None:
         if not self.has(mode, name):
@@ -101,8 +142,31 @@ class LakeReader(TableReader):
 
     def _stored(self, mode: str, name: str) -> str | None:
         found = self._snapshot(mode, name)
-        condition = " AND ".join(_is(column, column, value) for column, value in self.filters.values)
-        return None if found is None else f"SELECT * FROM ({self._table(name, found)}) WHERE {condition or 'true'}"
+        if found is None:
+            return None
+        days = self.local.touched if name == "hourly" else self.local.whole
+        conditions = [*(_is(column, column, value) for column, value in self.filters.values), days.condition()]
+        rows = f"SELECT * FROM ({self._table(name, found.of(days.has))}) WHERE {' AND '.join(conditions)}"
+        if mode == "streaming" or self.local.is_utc:
+            return rows
+        if name == "hourly":
+            day = self.local.day("hour")
+            return f"SELECT * REPLACE ({day} AS event_date) FROM ({rows}) WHERE {self.local.is_chosen('hour')}"
+        return f"{rows} UNION ALL BY NAME SELECT * FROM ({self._at_the_ends(name)})"
+
+    def _at_the_ends(self, name: str) -> str:
+        """The rows of a table that are of parts of days of UTC at the ends of the range, by these days."""
+        assert self.version.counted_as is not None
+        self._make("end_requests", self._end_requests_view)
+        named = "requests AS (SELECT * FROM end_requests)"
+        if name in COUNTED and name != "visitor":
+            return f"WITH {named} {self._counted(name)}"
+        self._make("end_visitor", lambda: f"CREATE TEMP TABLE end_visitor AS WITH {named} {self._counted('visitor')}")
+        if name == "visitor":
+            return "SELECT * FROM end_visitor"
+        derived = {n: count_sql.derived(n, has_country=self.version.counted_as.has_country) for n in DERIVED}
+        named = f"visitor AS (SELECT * FROM end_visitor), pair AS ({PAIR}), ip AS ({derived['ip']})"
+        return f"WITH {named} SELECT * FROM ({derived[name]})"
 
     def _counted(self, name: str) -> str:
         assert self.version.counted_as is not None
@@ -126,12 +190,22 @@ class LakeReader(TableReader):
         return f"CREATE TEMP TABLE visitor AS {self._counted('visitor')}"
 
     def _requests_view(self) -> str:
+        if self.local.is_utc:
+            return self._view("requests", self.request_files())
+        day, hour = (part('"timestamp"') for part in (self.local.day, self.local.hour))
+        return self._view("requests", self.request_files(), day=day, hour=hour)
+
+    def _end_requests_view(self) -> str:
+        return self._view("end_requests", (day for day in self.request_files() if not self.local.whole.has(day)))
+
+    def _view(self, name: str, days: Iterable[date], **columns: str) -> str:
         counted_as = self.version.counted_as
         assert counted_as is not None
-        names = [file for files in self.request_files().values() for file in files]
+        every = self.request_files()
         return count_sql.requests_view(
-            names, counted_as.duration, has_country=counted_as.has_country, condition=self.condition()
-        )
+            (file for day in days for file in every[day]), counted_as.duration, has_country=counted_as.has_country,
+            condition=self.condition(), name=name, **columns,
+        )  # fmt: skip
 
     def _make(self, name: str, statement: Callable[[], str]) -> None:
         if name not in self._made:

@@ -96,7 +96,7 @@ def _newest(reader: LakeReader, question: Question, days: Sequence[date], limit:
     types = {name: TYPES.get(kind, "VARCHAR") for name, kind in reader.version.columns.items()}
     files = files_table(file for day in days for file in reader.request_files()[day])
     query = f"""
-        SELECT {", ".join(_read(column) for column in columns(reader.version.columns))}
+        SELECT {", ".join(_read(column, reader) for column in columns(reader.version.columns))}
         FROM (SELECT {empty_row(types)} WHERE false UNION ALL BY NAME SELECT * FROM {files})
         WHERE {reader.condition()} AND {question.filters.condition.replace("is_bot", "coalesce(is_bot, false)")}
         ORDER BY "timestamp" DESC, event_id DESC LIMIT {limit} OFFSET {question.offset}
@@ -105,10 +105,10 @@ def _newest(reader: LakeReader, question: Question, days: Sequence[date], limit:
         return reader.connection.execute(query, question.filters.parameters).fetchall()
 
 
-def _read(column: Column) -> str:
+def _read(column: Column, reader: LakeReader) -> str:
     """A time as microseconds, for Python needs a library of time zones for DuckDB's own."""
     if column.name == "event_date":
-        return 'make_timestamp(epoch_us("timestamp"))::DATE::VARCHAR'
+        return reader.local.day('"timestamp"') + "::VARCHAR"
     return f'epoch_us("{column.name}")' if column.kind == "time" else f'"{column.name}"'
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.resources import files
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -31,7 +32,13 @@ LONG_DAYS = 62
 COUNTED_LISTS = ("not_found", "other_client_errors", "suspicious")
 LIST_ROWS = 100
 # What is kept of a question when the form is sent: its own fields are not.
-FIELDS = ("from", "to", "range", "site", "who", "by", "compare")
+FIELDS = ("from", "to", "range", "tz", "site", "who", "by", "compare")
+# What the page proposes, besides what the settings say; it takes any other one too.
+ZONES = (
+    "UTC", "America/Los_Angeles", "America/Denver", "America/Chicago", "America/New_York", "America/Sao_Paulo", "Europe/London",
+    "Europe/Paris", "Europe/Berlin", "Europe/Athens", "Europe/Istanbul", "Africa/Lagos", "Africa/Nairobi", "Asia/Dubai", "Asia/Kolkata",
+    "Asia/Singapore", "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland",
+)  # fmt: skip
 CHIPS = {"referer_host": "referring site", "ip": "IP", "bot_class": "kind of bot", "os": "system"}
 
 
@@ -149,6 +156,11 @@ def _left_out(answer: Answer) -> tuple[str, ...]:
     return ("share",) if sum(c.kind == "text" for c in answer.columns) > 1 and answer.panel.name != "suspicious" else ()
 
 
+def _local(time: datetime, question: Question, shape: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    """A time by the clocks of the question's time zone."""
+    return f"{time.astimezone(ZoneInfo(question.zone)):{shape}}"
+
+
 def environment() -> Environment:
     """Jinja2 with the page's templates: all text is escaped."""
     found = Environment(
@@ -159,11 +171,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        count=count_text, counted=counted_text, bytes=bytes_text, printable=printable, duration=duration_text
+        count=count_text,
+        counted=counted_text,
+        bytes=bytes_text,
+        printable=printable,
+        duration=duration_text,
+        local=_local,
     )
     found.globals.update(
         shown=shown, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,
-        time_text=time_text, share_at=_share_at, COUNTED=tuple(zip(COUNTED_LISTS, ("not found (404)", "other client errors", "suspicious IPs"), strict=True)), left_out=_left_out,
+        time_text=time_text, share_at=_share_at, ZONES=ZONES, COUNTED=tuple(zip(COUNTED_LISTS, ("not found (404)", "other client errors", "suspicious IPs"), strict=True)), left_out=_left_out,
     )  # fmt: skip
     return found
 
@@ -187,9 +204,9 @@ class Views:
             "list.html", answer=answer, question=question, version=version, step=question.limit or LIST_ROWS
         )
 
-    def pipeline(self, seen: Pipeline, version: LakeVersion) -> str:
-        """How the pipeline is doing."""
-        return self._render("pipeline.html", seen=seen, question=Question(), version=version)
+    def pipeline(self, seen: Pipeline, question: Question, version: LakeVersion) -> str:
+        """How the pipeline is doing; of the question it has the time zone."""
+        return self._render("pipeline.html", seen=seen, question=question, version=version)
 
     def problem(self, title: str, text: str, version: LakeVersion | None = None) -> str:
         """Why there is no answer."""
@@ -201,10 +218,19 @@ class Views:
         return self._templates.get_template(name).render({"is_file": False, "style": ""} | values)
 
 
-def default_range(version: LakeVersion) -> Question:
+def default_range(version: LakeVersion, now: datetime, zone: str) -> Question:
     """What the first page shows if nobody says: everything, or of a long history the last 30 days that there are."""
     days: Sequence[date] = version.days
     if not days or (days[-1] - days[0]).days < 92:
         return Question()
-    first = max(days[0], date.fromordinal(days[-1].toordinal() - 29))
-    return replace(Question(), range_name="dates", filters=replace(Question().filters, first=first, last=days[-1]))
+    last = _last_day(days[-1], now, zone)
+    first = max(days[0], date.fromordinal(last.toordinal() - 29))
+    return replace(Question(), range_name="dates", filters=replace(Question().filters, first=first, last=last))
+
+
+def _last_day(day: date, now: datetime, zone: str) -> date:
+    """The last day in the time zone that a day in UTC has a part of; today has not gone further than now."""
+    if day.year in (1, 9999):
+        return day
+    end = now if day == now.astimezone(UTC).date() else datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
+    return end.astimezone(ZoneInfo(zone)).date()

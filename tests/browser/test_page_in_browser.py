@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlparse
@@ -18,9 +18,10 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from consumer.batch import refresh
-from lakehouse.settings import unpack_settings
+from lakehouse.settings import Settings, unpack_settings
 from tests.requests import NOON, append, request
 from tests.unit.test_page import HOSTILE
+from tests.unit.test_page_last_minutes import archive, count_today
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -36,11 +37,14 @@ PAGES = ("/", "/requests", "/pipeline", "/panels/pages", "/?compare=previous&fro
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page of a small lake is: three days of requests, and one of each hostile string in every field."""
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("browser")
-    paths = {"data_lake": str(folder / "lake"), "log": str(folder / "log")}
-    settings = unpack_settings({"paths": paths}, "test")
+    return unpack_settings({"paths": {"data_lake": str(folder / "lake"), "log": str(folder / "log")}}, "test")
+
+
+@pytest.fixture(scope="module")
+def address(settings: Settings) -> Iterator[str]:
+    """Where the page of a small lake is: three days of requests, one of each hostile string in every field, and some just now."""
     texts = ("path", "ip", "agent", "referer", "method", "site", "browser", "os", "device")
     hostile = [request(**dict.fromkeys(texts, text), timestamp=NOON) for text in HOSTILE]
     usual = [
@@ -52,7 +56,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     append(settings.lake, [*hostile, *usual])
     refresh(settings)
-    environment = os.environ | {"PIPELINE_PATHS__DATA_LAKE": paths["data_lake"], "PIPELINE_PATHS__LOG": paths["log"]}
+    now = datetime.now(UTC)
+    count_today(settings.lake)
+    archive(settings.lake, "0", [("a", now), ("b", now)], now)
+    paths = settings.paths
+    environment = os.environ | {"PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake), "PIPELINE_PATHS__LOG": str(paths.log)}
     command = [sys.executable, "-m", "consumer", "page", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr is not None
@@ -141,6 +149,33 @@ def test_filters_work_with_and_without_javascript(browser: "Browser", address: s
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Requests").click()
         assert page.locator("tbody tr td:nth-child(6)").all_inner_texts() == ["404", "404"]
     assert complaints == []
+
+
+@in_browser
+def test_another_time_zone_goes_along_with_every_click(page: "Page", address: str) -> None:
+    page.goto(f"{address}/?site=a.example&from=2024-05-17&to=2024-05-17")
+    assert figure(page) == "12"
+    page.get_by_label("Time zone").fill("Asia/Kolkata")
+    page.get_by_role("button", name="Apply").click()
+    assert figure(page) == "7"  # noon in UTC is half past five in the afternoon there
+    assert "All days and hours are in Asia/Kolkata." in page.locator("footer").inner_text()
+    page.locator("#pages").get_by_role("link", name="/page1", exact=True).click()
+    assert asked(page)["tz"] == ["Asia/Kolkata"]
+    page.locator("summary", has_text="The same figures").click()
+    assert page.locator("#over_time tbody tr td").first.inner_text() == "2024-05-17T18:00+05:30"
+
+
+@in_browser
+def test_the_last_minutes_renew_themselves(page: "Page", address: str, settings: Settings) -> None:
+    page.goto(address)
+    cells = page.locator(".live tbody tr td:nth-child(2)")
+    assert cells.count() == page.locator(".live svg rect").count() == 30
+    now = datetime.now(UTC)
+    archive(settings.lake, "1", [(f"c{n}", now - timedelta(minutes=3)) for n in range(1200)], now)
+    page.evaluate("renew()")
+    rows = [*zip(cells.all_text_contents(), page.locator(".live rect title").all_text_contents(), strict=True)]
+    assert [(number, title[5:]) for number, title in rows if len(number) > 1] == [("1,200", ": 1,200 requests")]
+    assert page.locator(".live rect[height='40']").count() == 1
 
 
 @in_browser

@@ -74,7 +74,8 @@ def plain_figures(meant: Sequence[Row]) -> list[int]:
 
 
 def micros(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    text = time.isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z") if time.tzinfo is UTC else text
 
 
 def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import duckdb
 
 from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, HOST, INVENTED, PAIR
-from consumer.components.filters import NO_VALUE, Filters
+from consumer.components.filters import NO_VALUE, Filters, spellings
 from consumer.components.table_reader import Snapshot, TableReader
 from consumer.page.versions import LakeVersion
 from lakehouse.lake import Lake
@@ -46,7 +46,8 @@ class LakeReader(TableReader):
             "CREATE TEMP MACRO sketch(x) AS NULL::BLOB"
         )  # response times are asked of the durations themselves
         for column, value in filters.values:
-            _set(connection, column, value)
+            for number, text in enumerate(spellings(column, value)):
+                _set(connection, column, number, text)
 
     def has(self, mode: str, name: str) -> bool:
         """Whether the table is there, or can be counted."""
@@ -140,12 +141,14 @@ class LakeReader(TableReader):
 
 
 def _is(expression: str, column: str, value: str) -> str:
-    return f"{expression} IS NULL" if value == NO_VALUE else f"{expression} = getvariable('wanted_{column}')"
+    if value == NO_VALUE:
+        return f"{expression} IS NULL"
+    wanted = [f"getvariable('wanted_{column}_{number}')" for number in range(len(spellings(column, value)))]
+    return f"{expression} = {wanted[0]}" if len(wanted) == 1 else f"{expression} IN ({', '.join(wanted)})"
 
 
-def _set(connection: duckdb.DuckDBPyConnection, column: str, value: str) -> None:
+def _set(connection: duckdb.DuckDBPyConnection, column: str, number: int, text: str) -> None:
     """What somebody typed reaches queries as the value of a variable."""
-    if value != NO_VALUE:
-        connection.execute(
-            f"SET VARIABLE wanted_{column} = $value", {"value": int(value) if column == "status" else value}
-        )
+    if text != NO_VALUE:
+        value = int(text) if column == "status" else text
+        connection.execute(f"SET VARIABLE wanted_{column}_{number} = $value", {"value": value})

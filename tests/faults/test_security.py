@@ -207,7 +207,7 @@ PARTS_OF_QUERIES = {
     "consumer/components/response_times.py": {"condition", "limit"},
     "consumer/components/table_reader.py": {"relation"},
     "consumer/page/pipeline.py": {"QUARANTINED_ROWS"},
-    "consumer/page/reader.py": {"column"},
+    "consumer/page/reader.py": {"column", "number"},
     "lakehouse/ledger.py": {"columns", "condition", "last", "EVERY", "FOLDABLE", "IS_BALANCED"},
 }  # fmt: skip
 QUERYING = frozenset(

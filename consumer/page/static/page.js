@@ -64,8 +64,6 @@ async function drawChart() {
   const chart = new uPlot(chartOptions(plot, data), data, holder);
   document.querySelector(".hint").textContent = "; draw over days to zoom in";
   new ResizeObserver(() => chart.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(plot);
-  addEventListener("beforeprint", () => { drawing.classList.remove("off"); holder.hidden = true; });
-  addEventListener("afterprint", () => { drawing.classList.add("off"); holder.hidden = false; });
 }
 
 async function renew() {

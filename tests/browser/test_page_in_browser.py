@@ -220,7 +220,7 @@ IN_PRINT = """() => {
   const isCut = (e) => (getComputedStyle(e).overflow !== "visible" && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1));
   return {
     controls: every.filter((e) => e.matches("form, input, select, button, summary, nav")).map(said),
-    cut: every.filter((e) => !(e instanceof SVGElement) && (isCut(e) || e.getBoundingClientRect().right > innerWidth + 1)).map(said),
+    cut: every.filter((e) => !(e instanceof SVGElement) && (isCut(e) || e.getBoundingClientRect().right > (e.parentElement.closest(".card, .chart, .tiles") ?? document.documentElement).getBoundingClientRect().right)).map(said),
     hidden: [...document.querySelectorAll("section.card, section.chart, section.tiles, .card table")].filter((e) => !seen(e)).map(said),
     background: getComputedStyle(document.body).backgroundColor,
   };

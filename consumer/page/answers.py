@@ -19,6 +19,7 @@ from consumer.page.figures import granularity
 from consumer.page.panel import Answer, Panel, Rows
 from consumer.page.question import Question
 from consumer.page.reader import LakeReader
+from consumer.page.rollups import Rollups
 from consumer.page.versions import LakeVersion, OpenTables
 from lakehouse.errors import PipelineError
 from lakehouse.settings import Settings
@@ -48,6 +49,7 @@ class Answers:
                 "preserve_insertion_order": "false", "autoinstall_known_extensions": "false",
             },
         )  # fmt: skip
+        self._rollups = Rollups()
         self._lock = Lock()
         self._kept: OrderedDict[Any, Answer] = OrderedDict()
 
@@ -110,7 +112,11 @@ class Answers:
     def reader(self, version: LakeVersion, filters: Filters = EVERYTHING) -> Iterator[LakeReader]:
         """A reader of this version, when one of those that may read at once is done."""
         with self._slots, self._database.cursor() as connection:
-            yield LakeReader(connection, self.settings.lake, version, filters)
+            reader = LakeReader(connection, self.settings.lake, version, filters, self._rollups)
+            try:
+                yield reader
+            finally:
+                reader.close()
 
     def _answer(self, reader: LakeReader, panel: Panel, question: Question) -> Answer:
         delta = reader.version.delta

@@ -114,18 +114,18 @@ class Addresses:
     def __call__(self, reader: LakeReader, question: Question) -> Rows:
         """Those with the most requests first, or as the question wants them."""
         filters, choice = question.filters, chosen(question, (key(self.column), *SUMS, *SEEN))
-        table = "visitor" if filters.is_by_request else self.column
+        table = f"{self.column}_by_site" if filters.is_by_request else self.column
         is_found = f"contains(lower({self.column}), lower($search))" if choice.search else "true"
         query = f"""
             WITH found AS (
                 SELECT {self.column}, sum(requests) AS requests, coalesce(sum(bytes), 0) AS bytes,
                     epoch_us(min(first_seen)) AS first_seen, epoch_us(max(last_seen)) AS last_seen
-                FROM t WHERE {filters.condition if table == "visitor" else "true"} GROUP BY {self.column}
+                FROM t WHERE {filters.condition if filters.is_by_request else "true"} GROUP BY {self.column}
             ), counted AS (SELECT *, sum(requests) OVER () AS every FROM found)
             SELECT {self.column}, requests, every, bytes, first_seen, last_seen FROM counted WHERE {is_found}
             ORDER BY {choice.order(self.column)} LIMIT {choice.limit} OFFSET {choice.offset}
         """
-        parameters = (filters.parameters if table == "visitor" else {}) | (
+        parameters = (filters.parameters if filters.is_by_request else {}) | (
             {"search": choice.search} if choice.search else {}
         )
         found = reader.rows("batch", table, query, parameters)

@@ -7,6 +7,7 @@ on anything else                               -> counted from requests, by the 
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import duckdb
 
@@ -14,6 +15,7 @@ from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, HOST, INVENTED, PAIR
 from consumer.components.filters import NO_VALUE, Filters, spellings
 from consumer.components.table_reader import Snapshot, TableReader
+from consumer.page.rollups import LONG_DAYS, OPEN_DAYS, ROLLED_UP, Rollup, Rollups, added_up, columns
 from consumer.page.versions import LakeVersion
 from lakehouse.lake import Lake
 from lakehouse.metric_columns import EXACT_TABLES
@@ -21,6 +23,8 @@ from lakehouse.metric_columns import EXACT_TABLES
 # Besides the exact tables: the view of the requests themselves, and requests and bytes by day, site, kind, status and path.
 REQUESTS = "requests"
 PATH_STATUS = "path_status"
+# ``visitor`` without what tells its rows apart besides the site, the kind and the IP or agent.
+BY_SITE = ("ip_by_site", "agent_by_site")
 _PATH_STATUS = """
     SELECT event_date, site, is_bot, status, path, false AS is_other, count(*) AS requests, total(bytes) AS bytes
     FROM requests GROUP BY ALL
@@ -35,11 +39,17 @@ class LakeReader(TableReader):
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Lake, version: LakeVersion, filters: Filters
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Lake,
+        version: LakeVersion,
+        filters: Filters,
+        rollups: Rollups,
     ) -> None:
         super().__init__(connection, lake, filters.first, filters.last)
         self.version, self.filters = version, filters
         self._made: set[str] = set()
+        self._rollups, self._taken = rollups, list[Rollup]()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(count_sql.MACROS)
         connection.execute(
@@ -48,6 +58,11 @@ class LakeReader(TableReader):
         for column, value in filters.values:
             for number, text in enumerate(spellings(column, value)):
                 _set(connection, column, number, text)
+
+    def close(self) -> None:
+        """Give back what others read, too. Nothing can be read from then on."""
+        for rollup in self._taken:
+            self._rollups.give_back(self.connection, rollup)
 
     def has(self, mode: str, name: str) -> bool:
         """Whether the table is there, or can be counted."""
@@ -91,6 +106,9 @@ class LakeReader(TableReader):
     def _relation(self, mode: str, name: str) -> str | None:
         if not self.has(mode, name):
             return None
+        if name in BY_SITE:
+            can_roll_up = self.is_stored("visitor") and not self.filters.values
+            return self._stored(mode, name) if can_roll_up else self._relation(mode, "visitor")
         if mode == "streaming" or self.is_stored(name):
             return self._stored(mode, name)
         if name in DERIVED:
@@ -101,9 +119,29 @@ class LakeReader(TableReader):
         return _PATH_STATUS if name == PATH_STATUS else self._counted(name)
 
     def _stored(self, mode: str, name: str) -> str | None:
-        found = self._snapshot(mode, name)
+        found = self._snapshot(mode, "visitor" if name in BY_SITE else name)
         condition = " AND ".join(_is(column, column, value) for column, value in self.filters.values)
-        return None if found is None else f"SELECT * FROM ({self._table(name, found)}) WHERE {condition or 'true'}"
+        return None if found is None else f"SELECT * FROM ({self._rows(mode, name, found)}) WHERE {condition or 'true'}"
+
+    def _rows(self, mode: str, name: str, found: Snapshot) -> str:
+        """The table's rows; of a long range, all but those of the newest days added up over the days."""
+        table, _ = ROLLED_UP.get(name, (name, ()))
+        newest = self.version.days[-OPEN_DAYS:]
+        closed = found.of(lambda day: day < newest[0]) if newest else found
+        is_long = len(set(closed.files.values())) > LONG_DAYS
+        if mode == "streaming" or name not in ROLLED_UP or self.filters.values or not is_long:
+            return self._table(table, found)
+        query = added_up(name, self._table(table, closed))
+        rollup = self._rollups.taken(self.connection, (name, frozenset(closed.files)), query)
+        self._taken.append(rollup)
+        rest = Snapshot({file: day for file, day in found.files.items() if file not in closed.files}, found.is_by_day)
+        read = ", ".join(columns(name))
+        return f"SELECT {read} FROM main.{rollup.table} UNION ALL SELECT {read} FROM ({self._table(table, rest)})"
+
+    def _path(self, mode: str, name: str) -> Path:
+        if name in (REQUESTS, PATH_STATUS):
+            return self.lake.delta
+        return super()._path(mode, "visitor" if name in BY_SITE else name)
 
     def _counted(self, name: str) -> str:
         assert self.version.counted_as is not None

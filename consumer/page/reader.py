@@ -5,7 +5,7 @@ on an IP, an agent, and what is known of these -> what is derived from ``visitor
 on anything else                               -> counted from requests, by the very SQL that ``batch`` counts with
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import date
 from pathlib import Path
 
@@ -132,11 +132,10 @@ class LakeReader(TableReader):
         if mode == "streaming" or name not in ROLLED_UP or self.filters.values or not is_long:
             return self._table(table, found)
         query = added_up(name, self._table(table, closed))
-        rollup = self._rollups.taken(self.connection, (name, frozenset(closed.files)), query)
-        self._taken.append(rollup)
+        rollup = self._rolled_up((name, frozenset(closed.files)), query)
         rest = Snapshot({file: day for file, day in found.files.items() if file not in closed.files}, found.is_by_day)
         read = ", ".join(columns(name))
-        return f"SELECT {read} FROM main.{rollup.table} UNION ALL SELECT {read} FROM ({self._table(table, rest)})"
+        return f"SELECT {read} FROM main.{rollup} UNION ALL SELECT {read} FROM ({self._table(table, rest)})"
 
     def _path(self, mode: str, name: str) -> Path:
         if name in (REQUESTS, PATH_STATUS):
@@ -150,19 +149,28 @@ class LakeReader(TableReader):
 
     def _derived(self, name: str) -> str:
         assert self.version.counted_as is not None
-        self._make("visitor", self._visitor_table)
+        self._make("visitor", self._visitor_view)
         self._make("pair", lambda: f"CREATE TEMP VIEW pair AS {PAIR}")
         derived = {n: count_sql.derived(n, has_country=self.version.counted_as.has_country) for n in DERIVED}
         if name == "daily":
             self._make("ip", lambda: f"CREATE TEMP VIEW ip AS {derived['ip']}")
         return derived[name]
 
-    def _visitor_table(self) -> str:
-        """Several panels of a page are derived from it: it is counted once."""
+    def _visitor_view(self) -> str:
+        """Several panels are derived from it: it is counted once."""
         if self.is_stored("visitor"):
-            return f"CREATE TEMP TABLE visitor AS {self._stored('batch', 'visitor')}"
-        self._make("requests", self._requests_view)
-        return f"CREATE TEMP TABLE visitor AS {self._counted('visitor')}"
+            query = str(self._stored("batch", "visitor"))
+        else:
+            self._make("requests", self._requests_view)
+            query = self._counted("visitor")
+        key = ("visitor", self.version.name, self.first, self.last, self.filters.values)
+        return f"CREATE TEMP VIEW visitor AS SELECT * FROM main.{self._rolled_up(key, query)}"
+
+    def _rolled_up(self, key: Hashable, query: str) -> str:
+        """A table with the rows of a query, for this reader and others."""
+        rollup = self._rollups.taken(self.connection, key, query)
+        self._taken.append(rollup)
+        return rollup.table
 
     def _requests_view(self) -> str:
         counted_as = self.version.counted_as

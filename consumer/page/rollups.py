@@ -1,7 +1,7 @@
-"""Long ranges of the exact tables by day, added up once. They are kept in DuckDB, for all readers and over versions of the lake. I/O.
+"""What several panels are added up from, counted once and kept in DuckDB for all readers. I/O.
 
-New requests are of the newest days, as a rule: the files of all days before stay what they are from version to version, and
-so does what they add up to.
+The exact tables by day over a long range are kept over versions of the lake: new requests are of the newest days, as a rule,
+so the files of all days before stay what they are, and so does what they add up to.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from lakehouse.metric_columns import EXACT_TABLES
 
 OPEN_DAYS = 2  # the newest ones: they are read as they are
 LONG_DAYS = 62  # so many days before them are added up
-KEPT_ROWS = 500_000  # of all roll-ups that nobody reads just now
+KEPT_VALUES = 3_000_000  # of all that are kept: some 40 MB
 
 
 def _keys(name: str) -> tuple[str, ...]:
@@ -49,15 +49,15 @@ def added_up(name: str, source: str) -> str:
 
 @dataclass
 class Rollup:
-    """One that is kept: its table, its rows, and how many read it just now."""
+    """One that is kept: its table, how many values that has, and how many read it just now."""
 
     table: str
-    rows: int
+    values: int
     readers: int = 0
 
 
 class Rollups:
-    """The roll-ups of one DuckDB. One of these serves all threads."""
+    """What is kept in one DuckDB. One of these serves all threads."""
 
     def __init__(self) -> None:
         self._lock, self._making = Lock(), Lock()
@@ -65,7 +65,7 @@ class Rollups:
         self._numbers = count()
 
     def taken(self, connection: duckdb.DuckDBPyConnection, key: Hashable, query: str) -> Rollup:
-        """The roll-up of this key, made where there is none. It stays until it is given back.
+        """The table of this key, made where there is none. It stays until it is given back.
 
         :param key: what the rows are of.
         :param query: for its rows.
@@ -76,9 +76,10 @@ class Rollups:
                 return found
             table = f"rollup_{next(self._numbers)}"
             connection.execute(f"CREATE TABLE main.{table} AS {query}")
-            (rows,) = connection.execute(f"SELECT count(*) FROM main.{table}").fetchall()[0]
+            size = "SELECT estimated_size * column_count FROM duckdb_tables() WHERE table_name = $name"
+            (values,) = connection.execute(size, {"name": table}).fetchall()[0]
             with self._lock:
-                made = self._kept[key] = Rollup(table, rows, readers=1)
+                made = self._kept[key] = Rollup(table, values, readers=1)
             return made
 
     def give_back(self, connection: duckdb.DuckDBPyConnection, rollup: Rollup) -> None:
@@ -86,7 +87,7 @@ class Rollups:
         with self._lock:
             rollup.readers -= 1
             unread = [key for key, found in self._kept.items() if not found.readers]
-            while unread and sum(found.rows for found in self._kept.values()) > KEPT_ROWS:
+            while unread and sum(found.values for found in self._kept.values()) > KEPT_VALUES:
                 dropped = self._kept.pop(unread.pop(0))
                 connection.execute(f"DROP TABLE main.{dropped.table}")
 

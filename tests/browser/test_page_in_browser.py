@@ -282,7 +282,9 @@ def test_the_chart_draws_the_days_compared_with(page: "Page", address: str) -> N
 def test_the_longest_value_of_a_filter_is_answered(address: str) -> None:
     """With each character in twelve, as a browser sends it, and in pieces, as a network brings it."""
     place = urlparse(address)
-    lines = f"GET /?path={quote('/' + 4095 * '😀')} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode()
+    lines = (
+        f"GET /?path={quote('/' + 4095 * '😀')} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode()
+    )
     with socket.create_connection((str(place.hostname), int(place.port or 0))) as sent:
         for at in range(0, len(lines), 20_000):
             sent.sendall(lines[at : at + 20_000])

@@ -26,7 +26,7 @@ from consumer.page.cells import as_csv, plain
 from consumer.page.guard import Guard
 from consumer.page.local_days import iso_text
 from consumer.page.panel import Answer, Column
-from consumer.page.pipeline import Pipeline, pipeline
+from consumer.page.pipeline import pipeline
 from consumer.page.question import Question, QuestionError, asked, unknown
 from consumer.page.reader import LakeReader
 from consumer.page.recent import Recent
@@ -40,7 +40,6 @@ from lakehouse.settings import Settings
 
 STATIC = Path(__file__).with_name("static")
 IN_MEMORY = 1_000_000  # bytes of an export; a longer one goes to a temporary file
-COMPARED_DAYS = 14
 PIPELINE_COLUMNS = (Column("what", "What", "text"), Column("rows", "Rows"))
 
 
@@ -129,7 +128,11 @@ class Site:
     def pipeline(self, request: Request) -> Response:
         """How the pipeline is doing."""
         question = self._question(request.query_params.multi_items())
-        return HTMLResponse(self.views.pipeline(self._pipeline(), question, self.answers.tables.version()))
+        try:
+            version = self.answers.tables.version()
+        except PipelineError:  # the sections say which table it is
+            version = LakeVersion()
+        return HTMLResponse(self.views.pipeline(pipeline(self.settings), question, version))
 
     def index(self, _request: Request) -> Response:
         """The panels' names, and where they are."""
@@ -141,14 +144,14 @@ class Site:
     def api(self, request: Request) -> Response:
         """A panel as JSON."""
         if _panel(request) == "pipeline":
-            return _json(self._pipeline().json())
+            return _json(pipeline(self.settings).json())
         _version, answer, question = self._asked(request)
         return _json(as_json(answer, question), status=503 if answer.problem else 200)
 
     def export(self, request: Request) -> Response:
         """A panel as CSV. What does not fit into memory waits in a temporary file, so that a slow reader keeps no query busy."""
         if _panel(request) == "pipeline":
-            rows: Sequence[Sequence[Any]] = self._pipeline().rows()
+            rows: Sequence[Sequence[Any]] = pipeline(self.settings).rows()
             columns: Sequence[Column] = PIPELINE_COLUMNS
             zone = "UTC"
         else:
@@ -230,13 +233,6 @@ class Site:
     def visitor_error(self) -> float:
         """The standard error of the stream's visitors, as a share."""
         return float(1.04 / 2 ** (self.settings.stream.sketch_lg_k / 2))
-
-    def _pipeline(self) -> Pipeline:
-        version = self.answers.tables.version()
-        with self._reader(version) as reader:
-            exact, running = (days(reader, mode, EVERYTHING) for mode in ("batch", "streaming"))
-        last = sorted({*exact, *running}, reverse=True)[:COMPARED_DAYS]
-        return pipeline(self.settings, [(day, exact.get(day), running.get(day)) for day in last])
 
     @contextmanager
     def _reader(self, version: LakeVersion) -> Iterator[LakeReader]:

@@ -1,7 +1,7 @@
 """Headline figures, figures over time, hours by weekday, sites, and response times. I/O by way of the reader."""
 
-from collections.abc import Iterator
-from dataclasses import astuple, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,14 +11,21 @@ from consumer.components.panels import sites
 from consumer.components.response_times import RANKS, response_times
 from consumer.page.lists import BYTES, REQUESTS, chosen, key, page_of
 from consumer.page.local_days import HOUR
+from consumer.page.order import in_order
 from consumer.page.panel import Column, Panel, Rows
-from consumer.page.question import MAX_ROWS, Granularity, Question, QuestionError
+from consumer.page.question import MAX_ROWS, Granularity, Question
 from consumer.page.reader import LakeReader
 
 VISITORS = Column("visitors", "Visitors")
 ERRORS = (Column("client_errors", "4xx"), Column("server_errors", "5xx"))
 BOTS = Column("bot_requests", "Requests of bots")
 FIGURES = (REQUESTS, VISITORS, BYTES, *ERRORS, BOTS)
+OVER_TIME = (Column("time", "Time", "day"), *FIGURES[:-1])
+SITES = (key("site"), REQUESTS, VISITORS, BYTES, *ERRORS)
+HOURS_OF_WEEKDAYS = (Column("weekday", "Weekday", "text"), Column("hour", "Hour"), REQUESTS)
+TIMES = (
+    Column("site", "Site", "text"), REQUESTS, *(Column(name, name, "number") for name in ("p50", "p95", "p99")),
+)  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 UTC_VISITORS = (
     "so many requests have their visitors counted by the day in UTC: a visitor is one IP and agent on one of these"
@@ -37,7 +44,7 @@ def now(reader: LakeReader, question: Question) -> Rows:
     """The sums of the range. Visitors are those of each day, added up."""
     found = total(days(reader, "batch", question.filters).values())
     figures = found or Figures(0, 0, None, 0, 0, 0, 0)
-    return Rows([_shown(figures)], figures.requests, _whose_visitors(reader))
+    return Rows(in_order([_shown(figures)], FIGURES, question), figures.requests, _whose_visitors(reader))
 
 
 def _whose_visitors(reader: LakeReader) -> list[str]:
@@ -68,14 +75,15 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
     found = days(reader, "batch", question.filters) if has_visitors else _days_without_visitors(reader, question)
     by_point: dict[date, list[Figures]] = {}
     for day, figures in found.items():
-        by_point.setdefault(_start(day, by), []).append(figures)
+        by_point.setdefault(start_of(day, by), []).append(figures)
     sums = {point: total(figures) for point, figures in by_point.items()}
     nothing = Figures(0, 0, None, 0, 0, 0, 0)
     rows: list[tuple[Any, ...]] = []
-    for point in _points(sums, by):
+    for point in points(sums, by):
         requests, visitors, *others, _ = _shown(sums.get(point) or nothing)
         rows.append((point.isoformat(), requests, visitors if has_visitors else None, *others))
-    return Rows(rows, sum(int(row[1]) for row in rows), [] if has_visitors else [NO_VISITORS])
+    notes = [] if has_visitors else [NO_VISITORS]
+    return Rows(in_order(rows, OVER_TIME, question), sum(int(row[1]) for row in rows), notes)
 
 
 def _days_without_visitors(reader: LakeReader, question: Question) -> dict[date, Figures]:
@@ -105,7 +113,7 @@ def _hours(reader: LakeReader, question: Question) -> Rows:
         requests, *others = by_hour.get(hour, (0, 0, 0, 0))
         rows.append((hour, requests, None if visitors is None else visitors.get(hour, 0), *others))
     note = NO_HOUR_VISITORS if visitors is None else HOUR_VISITORS
-    return Rows(rows, sum(row[1] for row in rows), [note])
+    return Rows(in_order(rows, OVER_TIME, question), sum(row[1] for row in rows), [note])
 
 
 def _visitors_by_hour(reader: LakeReader, question: Question) -> dict[str, int]:
@@ -116,11 +124,12 @@ def _visitors_by_hour(reader: LakeReader, question: Question) -> dict[str, int]:
     return {reader.local.hour_text(int(which)): int(visitors) for which, visitors in found}
 
 
-def _start(day: date, by: Granularity) -> date:
+def start_of(day: date, by: Granularity) -> date:
+    """The first day of the point that a day belongs to."""
     return day - timedelta(days=day.weekday()) if by == "week" else day.replace(day=1) if by == "month" else day
 
 
-def _points(found: dict[date, Figures | None], by: Granularity) -> Iterator[date]:
+def points(found: Collection[date], by: Granularity) -> Iterator[date]:
     """Every point from the first to the last; beyond ``MAX_ROWS`` those alone that have requests."""
     if not found:
         return
@@ -130,7 +139,7 @@ def _points(found: dict[date, Figures | None], by: Granularity) -> Iterator[date
         return
     while point <= last:
         yield point
-        point = _start(point + timedelta(days={"day": 1, "week": 7, "month": 31}[by]), by)
+        point = start_of(point + timedelta(days={"day": 1, "week": 7, "month": 31}[by]), by)
 
 
 def weekdays(reader: LakeReader, question: Question) -> Rows:
@@ -141,16 +150,13 @@ def weekdays(reader: LakeReader, question: Question) -> Rows:
         GROUP BY weekday, which ORDER BY weekday, which
     """
     found = reader.rows("batch", "hourly", query, question.filters.parameters)
-    rows = [(WEEKDAYS[weekday], int(hour), int(requests)) for weekday, hour, requests in found]
+    rows = [(WEEKDAYS[day], int(hour), int(n)) for day, hour, n in in_order(found, HOURS_OF_WEEKDAYS, question)]
     return Rows(rows, sum(row[2] for row in rows))
 
 
 def by_site(reader: LakeReader, question: Question) -> Rows:
     """Sites with their figures; null: requests without one."""
-    choice = chosen(question)
-    if choice.search or choice.by_bytes:
-        raise QuestionError("sites: sorted by requests, and not searched")
-    found = sites(reader, question.filters, choice.limit + choice.offset)[choice.offset :]
+    found = sites(reader, question.filters, chosen(question, SITES))
     rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
     return page_of(
         [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None,
@@ -161,13 +167,16 @@ def by_site(reader: LakeReader, question: Question) -> Rows:
 def times(reader: LakeReader, question: Question) -> Rows:
     """Response times in the log's own unit: of all sites, and of the busiest ones."""
     if reader.version.counted_as is None or reader.version.counted_as.duration is None:
-        return Rows(notes=["no duration is promoted: see promoted and batch.duration in the settings"])
+        return Rows(
+            _sites_in_order([], question),
+            notes=["no duration is promoted: see promoted and batch.duration in the settings"],
+        )
     limit = 20 if question.limit is None else question.limit
     if not reader.is_stored("hourly"):
         return _exact_times(reader, question, limit)
     found = response_times(reader, question.filters, limit)
     rows = [(ALL if t.is_all_sites else t.site, t.requests, t.p50, t.p95, t.p99) for t in found]
-    return Rows(rows, found[0].requests if found else 0, estimate=SKETCH_ERROR)
+    return Rows(_sites_in_order(rows, question), found[0].requests if found else 0, estimate=SKETCH_ERROR)
 
 
 ALL = "all sites"
@@ -182,17 +191,21 @@ def _exact_times(reader: LakeReader, question: Question, limit: int) -> Rows:
     """
     found = reader.rows("batch", "requests", query, question.filters.parameters)
     rows = [(ALL if is_all else site, timed, *quantiles) for is_all, site, timed, quantiles in found]
-    return Rows(rows, int(rows[0][1]) if rows else 0)
+    return Rows(_sites_in_order(rows, question), int(rows[0][1]) if rows else 0)
+
+
+def _sites_in_order(rows: Sequence[Any], question: Question) -> list[Any]:
+    """What is of all sites stays first."""
+    number = 1 if rows and rows[0][0] == ALL else 0
+    return [*rows[:number], *in_order(rows[number:], TIMES, question)]
 
 
 def panels() -> list[Panel]:
     """These panels."""
-    site = replace(key("site"), parameter="site")
-    quantiles = tuple(Column(name, name, "number") for name in ("p50", "p95", "p99"))
     return [
         Panel("now", "Now", FIGURES, now),
-        Panel("over_time", "Over time", (Column("time", "Time", "day"), *FIGURES[:-1]), over_time),
-        Panel("sites", "Sites", (site, REQUESTS, VISITORS, BYTES, *ERRORS), by_site),
-        Panel("weekdays", "Hours by weekday", (Column("weekday", "Weekday", "text"), Column("hour", "Hour"), REQUESTS), weekdays),
-        Panel("response_times", "Response times", (Column("site", "Site", "text"), REQUESTS, *quantiles), times, "In the unit of the log."),
+        Panel("over_time", "Over time", OVER_TIME, over_time, order="time"),
+        Panel("sites", "Sites", SITES, by_site, is_list=True),
+        Panel("weekdays", "Hours by weekday", HOURS_OF_WEEKDAYS, weekdays, order="weekday"),
+        Panel("response_times", "Response times", TIMES, times, "In the unit of the log."),
     ]  # fmt: skip

@@ -110,6 +110,10 @@ class LocalDays:
         text = iso_text(local_time(microseconds, self.zone), "minutes")
         return f"{text[:14]}00{text[16:]}"  # with the offset of this instant, whatever it was at the full hour
 
+    def hour_at(self, clock: datetime) -> str:
+        """The hour in which the clocks show this, the first time if twice; if they leave it out, the one that stands in for it."""
+        return self.hour_text((clock.replace(tzinfo=ZoneInfo(self.zone)) - EPOCH) // timedelta(microseconds=1))
+
     def hours(self, first: int, last: int) -> Iterator[str]:
         """The hours between two instants, both included."""
         zone, at, said = ZoneInfo(self.zone), first // SECOND, ""

@@ -23,6 +23,7 @@ VALUE_PARAMETERS = tuple(column for column in VALUE_COLUMNS if column != "status
 LIST_PARAMETERS = ("search", "sort", "limit", "offset")
 PARAMETERS = ("from", "to", "range", "tz", "site", "who", "by", "compare", *VALUE_PARAMETERS, *LIST_PARAMETERS)
 MAX_TEXT = 4096
+MAX_ADDRESS = 64_000  # such a text, and no more, with each character in twelve
 MAX_ROWS = 100_000
 
 
@@ -106,7 +107,7 @@ def asked(pairs: Sequence[tuple[str, str]], now: datetime, zone: str) -> Questio
             continue
         if given.setdefault(name, value) != value:
             raise QuestionError(f"{name} is there twice")
-        if len(value) > MAX_TEXT or "\0" in value:
+        if not is_allowed(value):
             raise QuestionError(f"{name}: {MAX_TEXT} characters at most, none of them a NUL")
     zone = _zone(given, zone)
     range_name, first, last = _range(given, now.astimezone(ZoneInfo(zone)).date())
@@ -131,8 +132,16 @@ def asked(pairs: Sequence[tuple[str, str]], now: datetime, zone: str) -> Questio
     )
 
 
+def is_allowed(value: str) -> bool:
+    """Whether a text can be a parameter's value."""
+    return len(value) <= MAX_TEXT and "\0" not in value
+
+
 def unknown(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """The parameters that do not exist: a misspelt filter would silently filter nothing."""
+    """The parameters that do not exist. Programs are told: a misspelt filter would silently filter nothing.
+
+    The pages let them pass, for what others add to a link (``utm_source``) must not break it; chips show which filters there are.
+    """
     return sorted({name for name, _ in pairs} - set(PARAMETERS))
 
 

@@ -9,17 +9,19 @@ lies at its ends is counted from requests. Visitors, who do not add up over part
 these are too many: then a visitor is one of a day in UTC (``has_local_days``).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
 import duckdb
 
 from consumer.components import count_sql
 from consumer.components.count_sql import COUNTED, DERIVED, HOST, INVENTED, PAIR
-from consumer.components.filters import NO_VALUE, Filters
+from consumer.components.filters import NO_VALUE, Filters, spellings
 from consumer.components.table_reader import Snapshot, TableReader, explained
 from consumer.page.local_days import LocalDays
+from consumer.page.rollups import LONG_DAYS, OPEN_DAYS, ROLLED_UP, Rollup, Rollups, added_up, columns
 from consumer.page.versions import LakeVersion
 from lakehouse.duck import no_pattern, text
 from lakehouse.lake import Lake
@@ -28,6 +30,8 @@ from lakehouse.metric_columns import EXACT_TABLES
 # Besides the exact tables: the view of the requests themselves, and requests and bytes by day, site, kind, status and path.
 REQUESTS = "requests"
 PATH_STATUS = "path_status"
+# ``visitor`` without what tells its rows apart besides the site, the kind and the IP or agent.
+BY_SITE = ("ip_by_site", "agent_by_site")
 # Their figures are of one day: those of parts of it do not add up.
 BY_DAY = ("daily", "site", "visitor")
 # So many requests, of so many days, are counted at once where the tables do not have what is asked.
@@ -51,19 +55,27 @@ class LakeReader(TableReader):
         lake: Lake,
         version: LakeVersion,
         filters: Filters,
-        zone: str = "UTC",
+        zone: str,
+        rollups: Rollups,
     ) -> None:
         super().__init__(connection, lake)
         self.version, self.filters = version, filters
         self.local = LocalDays(zone, filters.first, filters.last, version.days)
         self._made: set[str] = set()
+        self._rollups, self._taken = rollups, list[Rollup]()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(count_sql.MACROS)
         connection.execute(
             "CREATE TEMP MACRO sketch(x) AS NULL::BLOB"
         )  # response times are asked of the durations themselves
         for column, value in filters.values:
-            _set(connection, column, value)
+            for number, spelling in enumerate(spellings(column, value)):
+                _set(connection, column, number, spelling)
+
+    def close(self) -> None:
+        """Give back what others read, too. Nothing can be read from then on."""
+        for rollup in self._taken:
+            self._rollups.give_back(self.connection, rollup)
 
     def has(self, mode: str, name: str) -> bool:
         """Whether the table is there, or can be counted."""
@@ -131,8 +143,12 @@ class LakeReader(TableReader):
     def _relation(self, mode: str, name: str) -> str | None:
         if not self.has(mode, name):
             return None
-        if mode == "streaming" or self.is_stored(name):
+        table = "visitor" if name in BY_SITE else name
+        if mode == "streaming" or self.is_stored(table):
             return self._stored(mode, name)
+        if table == "visitor":
+            self._make("visitor", self._visitor_view)
+            return "SELECT * FROM visitor"
         if name in DERIVED:
             return self._derived(name)
         self._make("requests", self._requests_view)
@@ -141,18 +157,33 @@ class LakeReader(TableReader):
         return _PATH_STATUS if name == PATH_STATUS else self._counted(name)
 
     def _stored(self, mode: str, name: str) -> str | None:
-        found = self._snapshot(mode, name)
+        table = "visitor" if name in BY_SITE else name
+        found = self._snapshot(mode, table)
         if found is None:
             return None
         days = self.local.touched if name == "hourly" else self.local.whole
         conditions = [*(_is(column, column, value) for column, value in self.filters.values), days.condition()]
-        rows = f"SELECT * FROM ({self._table(name, found.of(days.has))}) WHERE {' AND '.join(conditions)}"
+        rows = f"SELECT * FROM ({self._rows(mode, name, found.of(days.has))}) WHERE {' AND '.join(conditions)}"
         if mode == "streaming" or self.local.is_utc:
             return rows
         if name == "hourly":
             day = self.local.day("hour")
             return f"SELECT * REPLACE ({day} AS event_date) FROM ({rows}) WHERE {self.local.is_chosen('hour')}"
-        return f"{rows} UNION ALL BY NAME SELECT * FROM ({self._at_the_ends(name)})"
+        return f"{rows} UNION ALL BY NAME SELECT * FROM ({self._at_the_ends(table)})"
+
+    def _rows(self, mode: str, name: str, found: Snapshot) -> str:
+        """The table's rows; of a long range, all but those of the newest days added up over the days."""
+        table, _ = ROLLED_UP.get(name, (name, ()))
+        newest = self.version.days[-OPEN_DAYS:]
+        closed = found.of(lambda day: day < newest[0]) if newest else found
+        is_long = found.is_by_day and len(set(closed.files.values())) > LONG_DAYS
+        if mode == "streaming" or name not in ROLLED_UP or self.filters.values or not is_long:
+            return self._table(table, found)
+        query = added_up(name, self._table(table, closed))
+        rollup = self._rolled_up((name, frozenset(closed.files)), query)
+        rest = Snapshot({file: day for file, day in found.files.items() if file not in closed.files}, found.is_by_day)
+        read = ", ".join(columns(name))
+        return f"SELECT {read} FROM main.{rollup} UNION ALL SELECT {read} FROM ({self._table(table, rest)})"
 
     def _at_the_ends(self, name: str) -> str:
         """The rows of a table that are of parts of days of UTC at the ends of the range, by these days."""
@@ -168,6 +199,11 @@ class LakeReader(TableReader):
         named = f"visitor AS (SELECT * FROM end_visitor), pair AS ({PAIR}), ip AS ({derived['ip']})"
         return f"WITH {named} SELECT * FROM ({derived[name]})"
 
+    def _path(self, mode: str, name: str) -> Path:
+        if name in (REQUESTS, PATH_STATUS):
+            return self.lake.delta
+        return super()._path(mode, "visitor" if name in BY_SITE else name)
+
     def _counted(self, name: str) -> str:
         assert self.version.counted_as is not None
         assert name in COUNTED
@@ -175,19 +211,29 @@ class LakeReader(TableReader):
 
     def _derived(self, name: str) -> str:
         assert self.version.counted_as is not None
-        self._make("visitor", self._visitor_table)
+        self._make("visitor", self._visitor_view)
         self._make("pair", lambda: f"CREATE TEMP VIEW pair AS {PAIR}")
         derived = {n: count_sql.derived(n, has_country=self.version.counted_as.has_country) for n in DERIVED}
         if name == "daily":
             self._make("ip", lambda: f"CREATE TEMP VIEW ip AS {derived['ip']}")
         return derived[name]
 
-    def _visitor_table(self) -> str:
-        """Several panels of a page are derived from it: it is counted once."""
+    def _visitor_view(self) -> str:
+        """Several panels are derived from it: it is counted once."""
         if self.is_stored("visitor"):
-            return f"CREATE TEMP TABLE visitor AS {self._stored('batch', 'visitor')}"
-        self._make("requests", self._requests_view)
-        return f"CREATE TEMP TABLE visitor AS {self._counted('visitor')}"
+            query = str(self._stored("batch", "visitor"))
+        else:
+            self._make("requests", self._requests_view)
+            query = self._counted("visitor")
+        range_of = (self.local.zone, self.filters.first, self.filters.last)
+        key = ("visitor", self.version.name, range_of, self.filters.values)
+        return f"CREATE TEMP VIEW visitor AS SELECT * FROM main.{self._rolled_up(key, query)}"
+
+    def _rolled_up(self, key: Hashable, query: str) -> str:
+        """A table with the rows of a query, for this reader and others."""
+        rollup = self._rollups.taken(self.connection, key, query)
+        self._taken.append(rollup)
+        return rollup.table
 
     def _requests_view(self) -> str:
         if self.local.is_utc:
@@ -209,17 +255,19 @@ class LakeReader(TableReader):
 
     def _make(self, name: str, statement: Callable[[], str]) -> None:
         if name not in self._made:
+            self.connection.execute(statement())  # which may be interrupted: then the next one who needs it makes it
             self._made.add(name)
-            self.connection.execute(statement())
 
 
 def _is(expression: str, column: str, value: str) -> str:
-    return f"{expression} IS NULL" if value == NO_VALUE else f"{expression} = getvariable('wanted_{column}')"
+    if value == NO_VALUE:
+        return f"{expression} IS NULL"
+    wanted = [f"getvariable('wanted_{column}_{number}')" for number in range(len(spellings(column, value)))]
+    return f"{expression} = {wanted[0]}" if len(wanted) == 1 else f"{expression} IN ({', '.join(wanted)})"
 
 
-def _set(connection: duckdb.DuckDBPyConnection, column: str, value: str) -> None:
+def _set(connection: duckdb.DuckDBPyConnection, column: str, number: int, text: str) -> None:
     """What somebody typed reaches queries as the value of a variable."""
-    if value != NO_VALUE:
-        connection.execute(
-            f"SET VARIABLE wanted_{column} = $value", {"value": int(value) if column == "status" else value}
-        )
+    if text != NO_VALUE:
+        value = int(text) if column == "status" else text
+        connection.execute(f"SET VARIABLE wanted_{column}_{number} = $value", {"value": value})

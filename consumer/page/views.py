@@ -13,9 +13,10 @@ from consumer.components.filters import Filters
 from consumer.page.cells import shown
 from consumer.page.chart import Chart, chart, time_text
 from consumer.page.figures import WEEKDAYS, granularity
+from consumer.page.order import Order, order_of
 from consumer.page.panel import Answer, Column
 from consumer.page.pipeline import Pipeline
-from consumer.page.question import RANGE_TITLES, Question
+from consumer.page.question import MAX_ADDRESS, RANGE_TITLES, Question, is_allowed
 from consumer.page.versions import LakeVersion
 from lakehouse.logs import printable
 from lakehouse.readable import ago_text, bytes_text, count_text, counted_text, duration_text, short_count_text
@@ -72,7 +73,11 @@ class Overview:
     @property
     def chart(self) -> Chart | None:
         """Requests and visitors over time."""
-        return chart(self.answers["over_time"].found.rows, self.by, self.question)
+        answer = self.answers["over_time"]
+        before = [
+            row[n] for n, c in enumerate(answer.columns) if c.name == "requests_before" for row in answer.found.rows
+        ]
+        return chart(answer.found.rows, self.by, self.question, before)
 
     @property
     def tiles(self) -> list[Tile]:
@@ -134,9 +139,32 @@ def chips(question: Question) -> list[tuple[str, str]]:
 
 
 def _link_of(question: Question, column: Column, value: Any, path: str = "/") -> str:
-    """The question with this value as a filter too."""
+    """The question with this value as a filter too; empty where the value is too long to be one."""
     chosen = "-" if value is None else str(value)
-    return question.without_list().link(path, **{str(column.parameter): chosen})
+    if not is_allowed(chosen):
+        return ""
+    link = question.without_list().link(path, **{str(column.parameter): chosen})
+    return link if len(link) <= MAX_ADDRESS else ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The head of a column: where a click on it leads, and how the rows are sorted by it now (``aria-sort``), if they are."""
+
+    link: str
+    sorted: str = ""
+
+
+def _heading(question: Question, answer: Answer, column: Column) -> Heading:
+    """A click sorts by the column, the most first, names from the first; another one the other way round."""
+    panel = answer.panel
+    now = order_of(question, answer.columns, panel.order)
+    is_sorted = now.column == column.name
+    is_ascending = not now.is_ascending if is_sorted else column.kind == "text"
+    sort = Order(column.name, is_ascending).text
+    path = "/requests" if panel.name == "requests" else f"/panels/{panel.name}"
+    link = question.link(path, sort=None if sort == panel.order else sort, offset=None)
+    return Heading(link, ("ascending" if now.is_ascending else "descending") if is_sorted else "")
 
 
 def _kept(question: Question) -> list[tuple[str, str]]:
@@ -179,7 +207,7 @@ def environment() -> Environment:
         local=_local,
     )
     found.globals.update(
-        shown=shown, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,
+        shown=shown, heading=_heading, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,
         time_text=time_text, share_at=_share_at, ZONES=ZONES, COUNTED=tuple(zip(COUNTED_LISTS, ("not found (404)", "other client errors", "suspicious IPs"), strict=True)), left_out=_left_out,
     )  # fmt: skip
     return found

@@ -7,13 +7,15 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import parse_qs, quote, urlparse
 
 import pytest
 
@@ -60,7 +62,10 @@ def address(settings: Settings) -> Iterator[str]:
     count_today(settings.lake)
     archive(settings.lake, "0", [("a", now), ("b", now)], now)
     paths = settings.paths
-    environment = os.environ | {"PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake), "PIPELINE_PATHS__LOG": str(paths.log)}
+    environment = os.environ | {
+        "PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake),
+        "PIPELINE_PATHS__LOG": str(paths.log),
+    }
     command = [sys.executable, "-m", "consumer", "page", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr is not None
@@ -244,6 +249,85 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(
             assert serious == [], where
             assert page.evaluate("document.documentElement.scrollWidth") <= width, where
     assert complaints == []
+
+
+IN_PRINT = """() => {
+  const seen = (element) => element.checkVisibility() && element.getClientRects().length > 0 && !element.closest(".hidden");
+  const said = (element) => element.tagName + ": " + element.textContent.trim().slice(0, 60);
+  const every = [...document.querySelectorAll("body *")].filter(seen);
+  const isCut = (e) => (getComputedStyle(e).overflow !== "visible" && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1));
+  return {
+    controls: every.filter((e) => e.matches("form, input, select, button, summary, nav")).map(said),
+    cut: every.filter((e) => !(e instanceof SVGElement) && (isCut(e) || e.getBoundingClientRect().right > (e.parentElement.closest(".card, .chart, .tiles") ?? document.documentElement).getBoundingClientRect().right)).map(said),
+    hidden: [...document.querySelectorAll("section.card, section.chart, section.tiles, .card table")].filter((e) => !seen(e)).map(said),
+    background: getComputedStyle(document.body).backgroundColor,
+  };
+}"""
+
+
+@in_browser
+@pytest.mark.parametrize("where", PAGES)
+def test_print_has_every_panel_whole_and_no_controls(browser: "Browser", address: str, where: str) -> None:
+    complaints: list[str] = []
+    with opened(browser, complaints, color_scheme="dark") as context:
+        page = context.new_page()
+        page.emulate_media(media="print")
+        for width in (718, 1047):  # A4 between margins of 1 cm, upright and across
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.goto(address + where)
+            page.wait_for_load_state("networkidle")
+            found = page.evaluate(IN_PRINT)
+            assert found == {"controls": [], "cut": [], "hidden": [], "background": "rgb(255, 255, 255)"}, (
+                where,
+                width,
+            )
+            if page.locator("#plot").count():
+                assert page.locator("#plot svg").is_visible()
+                assert not page.locator("#plot .uplot").is_visible()
+    assert complaints == []
+
+
+@in_browser
+@pytest.mark.parametrize("has_javascript", [True, False])
+def test_a_click_on_the_head_of_a_column_sorts_by_it(browser: "Browser", address: str, has_javascript: bool) -> None:
+    complaints: list[str] = []
+    with opened(browser, complaints, java_script_enabled=has_javascript) as context:
+        page = context.new_page()
+        page.goto(f"{address}/?site=a.example")
+        page.locator("#ips").get_by_role("link", name="Last seen").click()
+        assert asked(page) == {"range": ["all"], "site": ["a.example"], "sort": ["-last_seen"]}
+        head = page.get_by_role("columnheader", name="Last seen")
+        assert head.get_attribute("aria-sort") == "descending"
+        latest_first = page.locator("tbody tr td:last-child").all_inner_texts()
+        head.get_by_role("link").click()
+        assert page.get_by_role("columnheader", name="Last seen").get_attribute("aria-sort") == "ascending"
+        assert page.locator("tbody tr td:last-child").all_inner_texts() == latest_first[::-1]
+        page.get_by_role("link", name="192.0.2.3").click()
+        assert asked(page) == {"range": ["all"], "site": ["a.example"], "ip": ["192.0.2.3"]}
+    assert complaints == []
+
+
+@in_browser
+def test_the_chart_draws_the_days_compared_with(page: "Page", address: str) -> None:
+    page.goto(f"{address}/?site=a.example&from=2024-05-18&to=2024-05-19&by=day&compare=previous")
+    page.locator(".u-over").wait_for()
+    assert "Requests before" in page.locator(".u-legend").inner_text()
+    assert page.locator("polyline.before").count() == 1
+    page.get_by_text("The same figures as a table").click()
+    assert page.locator("#over_time thead").inner_text().split("\t")[-2:] == ["Requests before", "Visitors before"]
+
+
+def test_the_longest_value_of_a_filter_is_answered(address: str) -> None:
+    """With each character in twelve, as a browser sends it, and in pieces, as a network brings it."""
+    place = urlparse(address)
+    lines = (
+        f"GET /?path={quote('/' + 4095 * '😀')} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode()
+    )
+    with socket.create_connection((str(place.hostname), int(place.port or 0))) as sent:
+        for at in range(0, len(lines), 20_000):
+            sent.sendall(lines[at : at + 20_000])
+            time.sleep(0.2)
+        assert sent.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_vendored_files_are_those_that_were_looked_at() -> None:

@@ -23,7 +23,8 @@ function chartOptions(plot, data, zone) {
     { label: "Visitors", value: count, stroke: styled("--visitors"), width: 2, show: data[2].some((n) => n !== null), points: { show: data[0].length < 40 } },
     { label: "4xx", value: count, stroke: styled("--soft"), width: 1, show: false },
     { label: "5xx", value: count, stroke: styled("--bad"), width: 1, show: false },
-  ];
+    { label: "Requests before", value: count, stroke: styled("--soft"), width: 1.5, dash: [5, 4], points: { show: false } },
+  ].slice(0, data.length);
   return {
     width: plot.clientWidth, height: HEIGHT, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), clocks), series,
     axes: [{ ...axis, size: 32, ...(days && { incrs: [1, 2, 7, 14, 28, 91, 364].map((n) => n * 86400) }), space: 90, values: (_, splits) => splits.map(days ? name : (x) => name(x).slice(5)) }, { ...axis, size: 64, values: (_, splits) => splits.map((n) => n.toLocaleString("en")) }],
@@ -55,7 +56,8 @@ async function drawChart() {
   const answer = await response.json();
   if (answer.rows.length < 2) return;
   const column = (name) => answer.rows.map((row) => row[name]);
-  const data = [column("time").map((time) => Date.parse(time) / 1000), ...["requests", "visitors", "client_errors", "server_errors"].map(column)];
+  const names = ["requests", "visitors", "client_errors", "server_errors", "requests_before"].filter((name) => answer.columns.includes(name));
+  const data = [column("time").map((time) => Date.parse(time) / 1000), ...names.map(column)];
   const drawing = plot.querySelector("svg");
   const holder = document.createElement("div");
   holder.setAttribute("aria-hidden", "true");
@@ -64,8 +66,6 @@ async function drawChart() {
   const chart = new uPlot(chartOptions(plot, data, answer.time_zone), data, holder);
   document.querySelector(".hint").textContent = "; draw over days to zoom in";
   new ResizeObserver(() => chart.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(plot);
-  addEventListener("beforeprint", () => { drawing.classList.remove("off"); holder.hidden = true; });
-  addEventListener("afterprint", () => { drawing.classList.add("off"); holder.hidden = false; });
 }
 
 // The last minutes: bars, their titles, and the rows of the table.

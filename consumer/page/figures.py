@@ -7,10 +7,12 @@ from typing import Any
 
 from consumer.components.day_panels import days
 from consumer.components.figures import Figures, total
+from consumer.components.filters import Filters
 from consumer.components.panels import sites
 from consumer.components.response_times import RANKS, response_times
 from consumer.page.lists import BYTES, REQUESTS, chosen, key, page_of
 from consumer.page.local_days import HOUR
+from consumer.page.local_figures import local_days, local_visitors
 from consumer.page.panel import Column, Panel, Rows
 from consumer.page.question import MAX_ROWS, Granularity, Question, QuestionError
 from consumer.page.reader import LakeReader
@@ -35,13 +37,18 @@ _SUMS = """
 
 def now(reader: LakeReader, question: Question) -> Rows:
     """The sums of the range. Visitors are those of each day, added up."""
-    found = total(days(reader, "batch", question.filters).values())
+    counted = local_days if reader.has_local_visitors else _days_in_utc
+    found = total(counted(reader, question.filters).values())
     figures = found or Figures(0, 0, None, 0, 0, 0, 0)
     return Rows([_shown(figures)], figures.requests, _whose_visitors(reader))
 
 
 def _whose_visitors(reader: LakeReader) -> list[str]:
-    return [] if reader.has_local_days else [UTC_VISITORS]
+    return [] if reader.has_local_visitors else [UTC_VISITORS]
+
+
+def _days_in_utc(reader: LakeReader, filters: Filters) -> dict[date, Figures]:
+    return days(reader, "batch", filters)
 
 
 def _shown(figures: Figures) -> tuple[int, ...]:
@@ -64,10 +71,9 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
     by = granularity(question, reader.version.days)
     if by == "hour":
         return _hours(reader, question)
-    has_visitors = reader.has_local_days
-    found = days(reader, "batch", question.filters) if has_visitors else _days_without_visitors(reader, question)
+    has_visitors = reader.has_local_visitors
     by_point: dict[date, list[Figures]] = {}
-    for day, figures in found.items():
+    for day, figures in local_days(reader, question.filters).items():
         by_point.setdefault(_start(day, by), []).append(figures)
     sums = {point: total(figures) for point, figures in by_point.items()}
     nothing = Figures(0, 0, None, 0, 0, 0, 0)
@@ -76,16 +82,6 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
         requests, visitors, *others, _ = _shown(sums.get(point) or nothing)
         rows.append((point.isoformat(), requests, visitors if has_visitors else None, *others))
     return Rows(rows, sum(int(row[1]) for row in rows), [] if has_visitors else [NO_VISITORS])
-
-
-def _days_without_visitors(reader: LakeReader, question: Question) -> dict[date, Figures]:
-    """By the day of the time zone, from hours, whose figures add up."""
-    query = f"SELECT event_date, {_SUMS} FROM t WHERE {question.filters.condition} GROUP BY event_date"
-    found = reader.rows("batch", "hourly", query, question.filters.parameters)
-    return {
-        day: Figures(int(requests), 0, None, int(size), int(client), int(server), 0)
-        for day, requests, size, client, server in found
-    }
 
 
 def _hours(reader: LakeReader, question: Question) -> Rows:
@@ -151,7 +147,10 @@ def by_site(reader: LakeReader, question: Question) -> Rows:
     if choice.search or choice.by_bytes:
         raise QuestionError("sites: sorted by requests, and not searched")
     found = sites(reader, question.filters, choice.limit + choice.offset)[choice.offset :]
-    rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
+    visitors = {s.site: s.visitors for s in found}
+    if reader.has_local_visitors and not reader.has_local_days:
+        visitors = local_visitors(reader, question.filters, "site")
+    rows = [(s.site, s.requests, visitors[s.site], s.bytes, s.client_errors, s.server_errors) for s in found]
     return page_of(
         [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None,
         notes=_whose_visitors(reader),

@@ -60,7 +60,10 @@ def address(settings: Settings) -> Iterator[str]:
     count_today(settings.lake)
     archive(settings.lake, "0", [("a", now), ("b", now)], now)
     paths = settings.paths
-    environment = os.environ | {"PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake), "PIPELINE_PATHS__LOG": str(paths.log)}
+    environment = os.environ | {
+        "PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake),
+        "PIPELINE_PATHS__LOG": str(paths.log),
+    }
     command = [sys.executable, "-m", "consumer", "page", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr is not None

@@ -90,7 +90,14 @@ def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:
         ]
     for name, column in (("ips", "ip"), ("agents", "agent")):
         found[name] = [
-            [k[0], len(rs), len(rs) / len(meant), size(rs), micros(min(times(rs), key=instant)), micros(max(times(rs), key=instant))]
+            [
+                k[0],
+                len(rs),
+                len(rs) / len(meant),
+                size(rs),
+                micros(min(times(rs), key=instant)),
+                micros(max(times(rs), key=instant)),
+            ]
             for k, rs in most(grouped(meant, lambda r, column=column: (r[column],)), len(meant))  # type: ignore[misc]
         ]
     found["sites"] = [

@@ -135,6 +135,9 @@ class LakeReader(TableReader):
         self._make("requests", self._requests_view)
         if name == REQUESTS:
             return "SELECT * FROM requests"
+        if name == "hourly" and not self.local.is_utc:  # instants are slow to place, and several panels ask for hours
+            self._make("hours", lambda: f"CREATE TEMP TABLE hours AS {self._counted(name)}")
+            return "SELECT * FROM hours"
         return _PATH_STATUS if name == PATH_STATUS else self._counted(name)
 
     def _stored(self, mode: str, name: str) -> str | None:

@@ -1,16 +1,18 @@
 """Headline figures, figures over time, hours by weekday, sites, and response times. I/O by way of the reader."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import date, timedelta
 from typing import Any
 
 from consumer.components.day_panels import days
-from consumer.components.figures import Figures, total
-from consumer.components.panels import sites
+from consumer.components.figures import Figures, SiteFigures, total
+from consumer.components.filters import Filters
+from consumer.components.panels import Choice, sites
 from consumer.components.response_times import RANKS, response_times
 from consumer.page.lists import BYTES, REQUESTS, chosen, key, page_of
 from consumer.page.local_days import HOUR
+from consumer.page.local_figures import local_days, local_visitors
 from consumer.page.order import in_order
 from consumer.page.panel import Column, Panel, Rows
 from consumer.page.question import MAX_ROWS, Granularity, Question
@@ -22,6 +24,7 @@ BOTS = Column("bot_requests", "Requests of bots")
 FIGURES = (REQUESTS, VISITORS, BYTES, *ERRORS, BOTS)
 OVER_TIME = (Column("time", "Time", "day"), *FIGURES[:-1])
 SITES = (key("site"), REQUESTS, VISITORS, BYTES, *ERRORS)
+EVERY_SITE = 10**9
 HOURS_OF_WEEKDAYS = (Column("weekday", "Weekday", "text"), Column("hour", "Hour"), REQUESTS)
 TIMES = (
     Column("site", "Site", "text"), REQUESTS, *(Column(name, name, "number") for name in ("p50", "p95", "p99")),
@@ -42,13 +45,18 @@ _SUMS = """
 
 def now(reader: LakeReader, question: Question) -> Rows:
     """The sums of the range. Visitors are those of each day, added up."""
-    found = total(days(reader, "batch", question.filters).values())
+    counted = local_days if reader.has_local_visitors else _days_in_utc
+    found = total(counted(reader, question.filters).values())
     figures = found or Figures(0, 0, None, 0, 0, 0, 0)
     return Rows(in_order([_shown(figures)], FIGURES, question), figures.requests, _whose_visitors(reader))
 
 
 def _whose_visitors(reader: LakeReader) -> list[str]:
-    return [] if reader.has_local_days else [UTC_VISITORS]
+    return [] if reader.has_local_visitors else [UTC_VISITORS]
+
+
+def _days_in_utc(reader: LakeReader, filters: Filters) -> dict[date, Figures]:
+    return days(reader, "batch", filters)
 
 
 def _shown(figures: Figures) -> tuple[int, ...]:
@@ -71,10 +79,9 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
     by = granularity(question, reader.version.days)
     if by == "hour":
         return _hours(reader, question)
-    has_visitors = reader.has_local_days
-    found = days(reader, "batch", question.filters) if has_visitors else _days_without_visitors(reader, question)
+    has_visitors = reader.has_local_visitors
     by_point: dict[date, list[Figures]] = {}
-    for day, figures in found.items():
+    for day, figures in local_days(reader, question.filters).items():
         by_point.setdefault(start_of(day, by), []).append(figures)
     sums = {point: total(figures) for point, figures in by_point.items()}
     nothing = Figures(0, 0, None, 0, 0, 0, 0)
@@ -84,16 +91,6 @@ def over_time(reader: LakeReader, question: Question) -> Rows:
         rows.append((point.isoformat(), requests, visitors if has_visitors else None, *others))
     notes = [] if has_visitors else [NO_VISITORS]
     return Rows(in_order(rows, OVER_TIME, question), sum(int(row[1]) for row in rows), notes)
-
-
-def _days_without_visitors(reader: LakeReader, question: Question) -> dict[date, Figures]:
-    """By the day of the time zone, from hours, whose figures add up."""
-    query = f"SELECT event_date, {_SUMS} FROM t WHERE {question.filters.condition} GROUP BY event_date"
-    found = reader.rows("batch", "hourly", query, question.filters.parameters)
-    return {
-        day: Figures(int(requests), 0, None, int(size), int(client), int(server), 0)
-        for day, requests, size, client, server in found
-    }
 
 
 def _hours(reader: LakeReader, question: Question) -> Rows:
@@ -156,12 +153,26 @@ def weekdays(reader: LakeReader, question: Question) -> Rows:
 
 def by_site(reader: LakeReader, question: Question) -> Rows:
     """Sites with their figures; null: requests without one."""
-    found = sites(reader, question.filters, chosen(question, SITES))
+    found = _sites(reader, question.filters, chosen(question, SITES))
     rows = [(s.site, s.requests, s.visitors, s.bytes, s.client_errors, s.server_errors) for s in found]
     return page_of(
         [tuple(v if v is None or isinstance(v, str) else int(v) for v in row) for row in rows], question, requests=None,
         notes=_whose_visitors(reader),
     )  # fmt: skip
+
+
+def _sites(reader: LakeReader, filters: Filters, choice: Choice) -> list[SiteFigures]:
+    """The sites that are chosen, with the visitors of each day of the time zone where these can be counted."""
+    if reader.has_local_days or not reader.has_local_visitors:
+        return sites(reader, filters, choice)
+    visitors = local_visitors(reader, filters, "site")
+    is_by_visitors = choice.by == "visitors"  # the table knows others
+    wanted = Choice(EVERY_SITE, search=choice.search) if is_by_visitors else choice
+    found = [replace(s, visitors=visitors[s.site]) for s in sites(reader, filters, wanted)]
+    if not is_by_visitors:
+        return found
+    found.sort(key=lambda s: s.visitors, reverse=not choice.is_ascending)
+    return found[choice.offset : choice.offset + choice.limit]
 
 
 def times(reader: LakeReader, question: Question) -> Rows:

@@ -5,8 +5,7 @@ on an IP, an agent, and what is known of these -> what is derived from ``visitor
 on anything else                               -> counted from requests, by the very SQL that ``batch`` counts with
 
 The tables' days are UTC's. Of a range of days in another time zone they answer for the days that lie within it as a whole; what
-lies at its ends is counted from requests. Visitors, who do not add up over parts of a day, are counted from requests, unless
-these are too many: then a visitor is one of a day in UTC (``has_local_days``).
+lies at its ends is counted from requests. What is by the day of that zone: see ``local_figures``.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -32,9 +31,7 @@ REQUESTS = "requests"
 PATH_STATUS = "path_status"
 # ``visitor`` without what tells its rows apart besides the site, the kind and the IP or agent.
 BY_SITE = ("ip_by_site", "agent_by_site")
-# Their figures are of one day: those of parts of it do not add up.
-BY_DAY = ("daily", "site", "visitor")
-# So many requests, of so many days, are counted at once where the tables do not have what is asked.
+# Of so many requests, of so many days, visitors are counted in other ways than by the day in UTC.
 COUNTED_DAYS, COUNTED_REQUESTS = 62, 2_000_000
 _PATH_STATUS = """
     SELECT event_date, site, is_bot, status, path, false AS is_other, count(*) AS requests, total(bytes) AS bytes
@@ -94,16 +91,22 @@ class LakeReader(TableReader):
             if name in EXACT_TABLES
             else False
         )
-        return is_carried and name in self.version.exact and self._has_days_of(name)
+        has_hours = name != "hourly" or self.local.has_whole_hours
+        return is_carried and name in self.version.exact and has_hours
 
     @property
     def has_local_days(self) -> bool:
-        """Whether days, and who is a visitor, are the time zone's own, and not UTC's."""
+        """Whether the days of tables, and who is a visitor there, are the time zone's own, and not UTC's."""
         return self.local.is_utc or not self.is_stored("visitor")
+
+    @property
+    def has_local_visitors(self) -> bool:
+        """Whether visitors can be counted by the day of the time zone, be it from tables by the day in UTC."""
+        return self.has_local_days or self.is_countable
 
     @cached_property
     def is_countable(self) -> bool:
-        """Whether the requests of the range are so few that visitors can be counted from them in other ways than by the day in UTC."""
+        """Whether the requests of the range are so few that their visitors can be counted in other ways than by the day in UTC."""
         days = self.request_files()
         if not days or (max(days) - min(days)).days >= COUNTED_DAYS:
             return not days
@@ -112,12 +115,6 @@ class LakeReader(TableReader):
             query = f"SELECT sum(num_rows) FROM parquet_file_metadata([{names}])"
             (rows,) = self.connection.execute(query).fetchall()[0]
         return int(rows) <= COUNTED_REQUESTS
-
-    def _has_days_of(self, name: str) -> bool:
-        """Whether the table, whose days are UTC's, is right for the days of the time zone."""
-        if self.local.is_utc:
-            return True
-        return self.local.has_whole_hours if name == "hourly" else name not in BY_DAY or not self.is_countable
 
     def request_files(self) -> dict[date, list[str]]:
         """The files of ``delta/`` that may have requests of the range, by day."""
@@ -154,6 +151,9 @@ class LakeReader(TableReader):
         self._make("requests", self._requests_view)
         if name == REQUESTS:
             return "SELECT * FROM requests"
+        if name == "hourly" and not self.local.is_utc:  # instants are slow to place, and several panels ask for hours
+            self._make("hours", lambda: f"CREATE TEMP TABLE hours AS {self._counted(name)}")
+            return "SELECT * FROM hours"
         return _PATH_STATUS if name == PATH_STATUS else self._counted(name)
 
     def _stored(self, mode: str, name: str) -> str | None:

@@ -212,7 +212,7 @@ class Page(Group):
         Annotated[str, Field(min_length=16, pattern="^[A-Za-z0-9._~-]+$")] | None,
         BeforeValidator(lambda token: token or None),
     ] = None
-    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "192MB"
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "160MB"
     query_seconds: Seconds = 10
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 

@@ -49,7 +49,7 @@ def identity(totals: Mapping[str, int], unbalanced: Sequence[FileFigures], table
         problems.append(_unequal(f.landed_file, f.rows, f.merged, f.duplicates, f.quarantined))
     if len(unbalanced) > LISTED_FILES:
         problems.append(f"and {len(unbalanced) - LISTED_FILES:,} more files whose rows do not add up")
-    known = {"merged": merged, "quarantine": quarantined} | table_rows
+    known = {"merged": merged, "quarantine": quarantined, **table_rows}
     if known["merged"] != merged:
         problems.append(f"merged/ has {known['merged']:,} rows, but {merged:,} were merged")
     if known["quarantine"] != quarantined:

@@ -117,7 +117,8 @@ def _identity(lake: Lake, ledger: Ledger, problems: list[str]) -> Identity:
 
 def _days(lake: Lake, problems: list[str]) -> list[tuple[date, Figures | None, Figures | None]]:
     with reading(lake) as reader:
-        exact, running = (_or(problems, partial(days, reader, mode, EVERYTHING), {}) for mode in MODES)
+        nothing: dict[date, Figures] = {}
+        exact, running = (_or(problems, partial(days, reader, mode, EVERYTHING), nothing) for mode in MODES)
     last = sorted({*exact, *running}, reverse=True)[:COMPARED_DAYS]
     return [(day, exact.get(day), running.get(day)) for day in last]
 

@@ -77,7 +77,7 @@ def same_caddy(request: Request, rng: random.Random) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "level": "info", "ts": request["timestamp"].timestamp() + rng.random(), "logger": "http.log.access.log0", "msg": "handled request",
-        "request": inner, "bytes_read": 0, "user_id": "", "duration": rng.lognormvariate(-6, 1.5), "size": request["bytes"] or 0,
+        "request": inner, "bytes_read": 0, "user_id": "", "duration": round(rng.lognormvariate(-6, 1.5), 9), "size": request["bytes"] or 0,
         "status": request["status"], "resp_headers": {"Server": ["Caddy"], "Content-Type": ["text/html; charset=utf-8"]},
     }  # fmt: skip
 
@@ -119,7 +119,7 @@ def main(
 
 
 def _target(request: Request) -> str:
-    return request["path"] + (f"?{request['query']}" if request["query"] else "")
+    return f"{request['path']}?{request['query']}" if request["query"] else str(request["path"])
 
 
 def _second(time: datetime) -> str:

@@ -6,7 +6,7 @@ import polars as pl
 
 INTEGER = r"(?:0|-?[1-9][0-9]{0,17})"
 # As most loggers write numbers.
-NUMBER = rf"{INTEGER}(?:\.[0-9]{{1,17}})?(?:e-[0-9]{{2}})?"
+NUMBER = rf"{INTEGER}(?:\.[0-9]{{1,20}})?(?:e-[0-9]{{2}})?"
 # So many characters have fifteen digits at most, which a float keeps.
 _KEPT_CHARACTERS = 16
 _SMALL = "0.0000"

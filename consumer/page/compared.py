@@ -1,6 +1,6 @@
 """Figures over time beside those of the days that they are compared with. Plain values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,35 +24,39 @@ def beside(now: Answer, before: Answer, question: Question, by: Granularity, shi
     if now.problem or before.problem:
         return replace(now, problem=now.problem or before.problem)
     earlier = _added_up(before.found.rows, by, shift)
-    known = {row[0]: row for row in now.found.rows}
-    nothing = (0, None if by == "hour" else 0)
-    rows = [
-        (*known.get(time, (time, *nothing, 0, 0, 0)), *earlier.get(time, nothing))
-        for time in _times({*known, *earlier}, by)
-    ]
+    has_visitors = all(row[2] is not None for row in (*now.found.rows, *before.found.rows))
+    nothing = (0, 0 if has_visitors else None)
+    rows = [(*row, *earlier.pop(_clock(row[0]), ("", *nothing))[1:]) for row in now.found.rows]
+    rows += [(time, *nothing, 0, 0, 0, requests, visitors) for time, requests, visitors in earlier.values()]
+    if by != "hour":
+        known = {row[0] for row in rows}
+        times = (point.isoformat() for point in points({date.fromisoformat(time) for time in known}, by))
+        rows += [(time, *nothing, 0, 0, 0, *nothing) for time in times if time not in known]
+    rows.sort(key=lambda row: _clock(row[0]))
     return replace(now, found=replace(now.found, rows=in_order(rows, COLUMNS, question), columns=COLUMNS))
 
 
-def _added_up(rows: Sequence[Sequence[Any]], by: Granularity, shift: timedelta) -> dict[str, tuple[int, int | None]]:
-    """Requests and visitors by the point that they are shown at."""
-    found: dict[str, tuple[int, int | None]] = {}
+def _added_up(
+    rows: Sequence[Sequence[Any]], by: Granularity, shift: timedelta
+) -> dict[str, tuple[str, int, int | None]]:
+    """The point that they are shown at, with requests and visitors; by what a clock shows then."""
+    found: dict[str, tuple[str, int, int | None]] = {}
     for time, requests, visitors, *_ in rows:
         point = _moved(time, by, shift)
-        requests_there, visitors_there = found.get(point, (0, None if visitors is None else 0))
-        found[point] = requests_there + requests, None if visitors_there is None else visitors_there + visitors
+        _, sum_of_requests, sum_of_visitors = found.get(_clock(point), ("", 0, 0))
+        both = None if visitors is None or sum_of_visitors is None else sum_of_visitors + visitors
+        found[_clock(point)] = point, sum_of_requests + requests, both
     return found
+
+
+def _clock(time: str) -> str:
+    """What a clock shows at an hour, and a calendar on a day, whatever the clock's difference from UTC is."""
+    return time[: len("2024-05-17T09:00")]
 
 
 def _moved(time: str, by: Granularity, shift: timedelta) -> str:
     """The point that lies so much later."""
     if by == "hour":
-        length = len("2024-05-17T09:00")
-        return f"{datetime.fromisoformat(time[:length]) + shift:%Y-%m-%dT%H:%M}{time[length:]}"
+        clock = _clock(time)
+        return f"{datetime.fromisoformat(clock) + shift:%Y-%m-%dT%H:%M}{time[len(clock) :]}"
     return start_of(date.fromisoformat(time) + shift, by).isoformat()
-
-
-def _times(known: Iterable[str], by: Granularity) -> list[str]:
-    """These points in order; of days, weeks and months also those between them."""
-    if by == "hour":
-        return sorted(known)
-    return [point.isoformat() for point in points({date.fromisoformat(time) for time in known}, by)]

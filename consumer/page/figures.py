@@ -31,11 +31,11 @@ TIMES = (
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 UTC_VISITORS = (
-    "so many requests have their visitors counted by the day in UTC: a visitor is one IP and agent on one of these"
+    "too large a range to count visitors by the days of this time zone: a visitor is one IP and agent on one day in UTC"
 )
-NO_VISITORS = "the visitors of so many requests are not counted by the day of this time zone; in UTC they are"
+NO_VISITORS = "too large a range to count visitors by the days of this time zone; in UTC they are counted"
 HOUR_VISITORS = "a visitor of several hours counts in each of them"
-NO_HOUR_VISITORS = "the visitors of so many requests are not counted by the hour; choose a shorter range"
+NO_HOUR_VISITORS = "too large a range to count visitors by the hour"
 SKETCH_ERROR = "estimates from sketches: the rank of a quantile is off by at most 1.33 % in 99 of 100 cases"
 _SUMS = """
     sum(requests), coalesce(sum(bytes), 0), coalesce(sum(requests) FILTER (status BETWEEN 400 AND 499), 0),

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 from consumer.components.day_panels import days, top
 from consumer.components.figures import Day, Panels, Report, total
 from consumer.components.filters import EVERYTHING, Filters
 from consumer.components.identity import Identity, identity
-from consumer.components.panels import PANEL_TABLES, RANKINGS, hours, ranking, sites
+from consumer.components.panels import PANEL_TABLES, RANKINGS, Choice, hours, ranking, sites
 from consumer.components.rejected_logs import rejected_logs
 from consumer.components.report_view import as_json, render
 from consumer.components.response_times import response_times
@@ -23,6 +24,7 @@ from lakehouse.tables import is_table, table_facts, table_id
 __all__ = ["Filters", "Report", "as_json", "render", "report"]
 
 MODES = ("batch", "streaming")
+COUNTED_TABLES = ("merged", "quarantine", "delta")
 TOP = 10
 REFRESH = "python -m consumer batch"
 
@@ -84,7 +86,7 @@ def _panels(reader: TableReader, filters: Filters, tables: Sequence[str]) -> Pan
     return Panels(
         rankings={name: found for name, found in rankings.items() if found is not None},
         hours=hours(reader, filters),
-        sites=sites(reader, filters, TOP),
+        sites=sites(reader, filters, Choice(TOP)),
         response_times=response_times(reader, filters, TOP),
     )
 
@@ -116,12 +118,18 @@ def _recounted(settings: Settings, ledger: Ledger) -> Identity:
 
 def counted_rows(lake: Lake, ledger: Ledger) -> Identity:
     """The identity, by the ledger and the tables as they are now: while a merge runs, it may be between these."""
-    rows = {}
-    for name in ("merged", "quarantine", "delta"):
-        with explained(lake.tables[name]):
-            facts = table_facts(lake.tables[name])
-        rows[name] = facts.rows if facts else 0
+    rows = {name: stored_rows(lake.tables[name]) for name in COUNTED_TABLES}
     return identity(ledger.totals(), ledger.unbalanced_files(), rows)
+
+
+def stored_rows(path: Path) -> int:
+    """The rows of a table by its log; 0 where there is none.
+
+    :raises PipelineError: it cannot be read.
+    """
+    with explained(path):
+        facts = table_facts(path)
+    return facts.rows if facts else 0
 
 
 def _staleness(lake: Lake, ledger: Ledger) -> str | None:

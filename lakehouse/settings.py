@@ -100,7 +100,7 @@ def _network(value: str) -> str:
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ValueError("must be a time zone such as Europe/Berlin or UTC") from None
     return value
 
@@ -200,7 +200,8 @@ class Batch(Group):
 class Page(Group):
     """The page in a browser. Beyond the loopback it is shown only to who knows ``token``.
 
-    ``published_host``: where a container's port is published, if not at ``host`` itself.
+    ``published_host``: where a container's port is published, if not at ``host`` itself. ``time_zone``: of its days and hours,
+    where the address names none.
     """
 
     host: str = "127.0.0.1"
@@ -211,8 +212,9 @@ class Page(Group):
         Annotated[str, Field(min_length=16, pattern="^[A-Za-z0-9._~-]+$")] | None,
         BeforeValidator(lambda token: token or None),
     ] = None
-    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "192MB"
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] = "160MB"
     query_seconds: Seconds = 10
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
 
 
 class Maintain(Group):

@@ -7,11 +7,22 @@ of all batches up to its own that are still kept.
 import json
 import mmap
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from lakehouse.checkpoint import is_head
 from lakehouse.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class SinkFile:
+    """A file that the sink has committed, and when it was written."""
+
+    name: str
+    size: int
+    written_at: datetime
 
 
 def require_whole(logs: Path, last_batch: int = -1) -> None:
@@ -72,6 +83,34 @@ def files_after(logs: Path, name: str) -> Iterator[str]:
             lines.seek(position)
             position = 0
             yield from (_name(json.loads(line)["path"]) for line in lines if line.startswith(b"{"))
+
+
+def newest_files(logs: Path, since: datetime) -> list[SinkFile]:
+    """The committed files that were written at ``since`` or later, the newest first.
+
+    Takes as long as there are such, however many the log has.
+
+    :raises OSError, ValueError, KeyError: the log cannot be read, or is damaged.
+    """
+    found: list[SinkFile] = []
+    for path in reversed(_batches(logs)):
+        for line in _lines_from_the_end(path):
+            entry = json.loads(line)
+            written_at = datetime.fromtimestamp(entry["modificationTime"] / 1000, UTC)
+            if written_at < since:
+                return found
+            found.append(SinkFile(_name(entry["path"]), entry["size"], written_at))
+    return found
+
+
+def _lines_from_the_end(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = len(content)
+        while end > 0:
+            start = content.rfind(b"\n", 0, end) + 1
+            if content[start : start + 1] == b"{":
+                yield content[start:end]
+            end = start - 1
 
 
 def _batches(logs: Path) -> list[Path]:

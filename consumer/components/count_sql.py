@@ -50,25 +50,34 @@ INVENTED = {"path": "path", "referer": "referer"}
 OF_THE_VALUE = {"path": (), "referer": ("referer_host",)}
 
 
-def requests_view(files: Iterable[str], duration: str | None, *, has_country: bool, condition: str = "true") -> str:
+# Of an instant, in UTC.
+DAY = """make_timestamp(epoch_us("timestamp"))::DATE"""
+HOUR = """make_timestamp(epoch_us("timestamp") - epoch_us("timestamp") % 3600000000) AT TIME ZONE 'UTC'"""
+
+
+def requests_view(
+    files: Iterable[str], duration: str | None, *, has_country: bool, condition: str = "true", name: str = "requests",
+    day: str = DAY, hour: str = HOUR,
+) -> str:  # fmt: skip
     """The view ``requests``: the rows of these files of ``delta/``.
 
     :param duration: the promoted column whose distribution is kept.
     :param has_country: ``delta/`` has a column ``country``.
     :param condition: which rows, by the columns of ``delta/``.
+    :param name: the view's.
+    :param day: the column ``event_date``. :param hour: the hour's first instant.
     """
     columns = dict(REQUEST_COLUMNS)
     if duration is not None:
         columns[duration] = "DOUBLE"
     if has_country:
         columns["country"] = "VARCHAR"
-    names = list(files)
-    rows = f"SELECT * FROM {files_table(names)}" if names else f"SELECT {empty_row(columns)} WHERE false"
-    read = ", ".join(f'"{name}"' for name in columns if name not in {"timestamp", "is_bot", "country", duration})
+    paths = list(files)
+    rows = f"SELECT * FROM {files_table(paths)}" if paths else f"SELECT {empty_row(columns)} WHERE false"
+    read = ", ".join(f'"{column}"' for column in columns if column not in {"timestamp", "is_bot", "country", duration})
     return f"""
-        CREATE OR REPLACE TEMP VIEW requests AS SELECT
-            make_timestamp(epoch_us("timestamp"))::DATE AS event_date, "timestamp",
-            make_timestamp(epoch_us("timestamp") - epoch_us("timestamp") % 3600000000) AT TIME ZONE 'UTC' AS hour,
+        CREATE OR REPLACE TEMP VIEW {name} AS SELECT
+            {day} AS event_date, "timestamp", {hour} AS hour,
             {read}, coalesce(is_bot, false) AS is_bot, {"country" if has_country else "NULL::VARCHAR"} AS country,
             {f'"{duration}"' if duration else "NULL::DOUBLE"} AS duration
         FROM (SELECT {empty_row(columns)} WHERE false UNION ALL BY NAME {rows}) WHERE {condition}

@@ -1,5 +1,6 @@
 """Which requests a report is about. Plain values."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import date
 
@@ -81,6 +82,23 @@ class Filters:
         if self.is_bot is not None:
             words.append("bots alone" if self.is_bot else "humans alone")
         return ", ".join(words)
+
+
+def spellings(column: str, value: str) -> tuple[str, ...]:
+    """The texts in a column that a filter's value stands for. Servers write IPv6 in several ways, and logs keep what they wrote."""
+    if column != "ip":
+        return (value,)
+    try:
+        address = ipaddress.ip_address(value.strip(" []"))
+    except ValueError:
+        return (value,)
+    if isinstance(address, ipaddress.IPv4Address) or address.scope_id is not None:
+        return tuple(dict.fromkeys((value, str(address))))
+    if address.ipv4_mapped is not None:  # it is landed as IPv4
+        return value, str(address.ipv4_mapped)
+    groups = ":".join(f"{int(group, 16):x}" for group in address.exploded.split(":"))
+    written = (address.compressed, groups, address.exploded)
+    return tuple(dict.fromkeys((value, *written, *(text.upper() for text in written))))
 
 
 EVERYTHING = Filters()

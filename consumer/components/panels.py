@@ -54,13 +54,20 @@ class Choice:
 
     :param limit: so many at most, of those after the first ``offset``.
     :param search: those alone that contain this, in any case.
-    :param by_bytes: those with the most bytes first, and not those with the most requests.
+    :param by: the column that they are ordered by: a name of our own, for it becomes part of a query.
+    :param is_ascending: the least first, and not the most.
     """
 
     limit: int
     offset: int = 0
     search: str = ""
-    by_bytes: bool = False
+    by: str = "requests"
+    is_ascending: bool = False
+
+    def order(self, *keys: str) -> str:
+        """The order in SQL: of equals those with the most requests first, then by ``keys``; what is not there comes last."""
+        first = f"{self.by} {'ASC' if self.is_ascending else 'DESC'} NULLS LAST"
+        return ", ".join((first, "requests DESC", *(f"{key} NULLS LAST" for key in keys)))
 
 
 def ranking(reader: TableReader, name: str, filters: Filters, limit: int) -> Ranking | None:
@@ -77,8 +84,6 @@ def ranked(reader: TableReader, wanted: RankingOf, filters: Filters, choice: Cho
         return None
     keys = ", ".join(wanted.columns)
     is_other = "is_other" if wanted.has_others else "false"
-    in_order = ", ".join(f"{column} NULLS LAST" for column in wanted.columns)
-    first = "bytes DESC, requests DESC" if choice.by_bytes else "requests DESC"
     is_found = " OR ".join(f"contains(lower({column}::VARCHAR), lower($search))" for column in wanted.columns)
     query = f"""
         WITH found AS (
@@ -90,7 +95,7 @@ def ranked(reader: TableReader, wanted: RankingOf, filters: Filters, choice: Cho
             FROM found
         )
         SELECT * FROM counted WHERE {is_found if choice.search else "true"}
-        ORDER BY is_unnamed, {first}, {in_order} LIMIT {choice.limit} OFFSET {choice.offset}
+        ORDER BY is_unnamed, {choice.order(*wanted.columns)} LIMIT {choice.limit} OFFSET {choice.offset}
     """
     parameters = filters.parameters | ({"search": choice.search} if choice.search else {})
     rows = reader.rows("batch", wanted.table, query, parameters)
@@ -116,12 +121,16 @@ def hours(reader: TableReader, filters: Filters) -> list[HourFigures]:
     ]
 
 
-def sites(reader: TableReader, filters: Filters, limit: int) -> list[SiteFigures]:
-    """The sites with the most requests. Visitors add up over days, since a visitor is one of a day."""
+def sites(reader: TableReader, filters: Filters, choice: Choice) -> list[SiteFigures]:
+    """The sites that are chosen. Visitors add up over days, since a visitor is one of a day."""
     query = f"""
-        SELECT site, sum(requests) AS every, sum(visitors), coalesce(sum(bytes), 0), sum(client_errors), sum(server_errors)
-        FROM t WHERE NOT is_all_sites AND is_bot IS NOT DISTINCT FROM $is_bot AND {filters.site_condition}
-        GROUP BY site ORDER BY every DESC, site NULLS LAST LIMIT {limit}
+        WITH found AS (
+            SELECT site, sum(requests) AS requests, sum(visitors) AS visitors, coalesce(sum(bytes), 0) AS bytes,
+                sum(client_errors) AS client_errors, sum(server_errors) AS server_errors
+            FROM t WHERE NOT is_all_sites AND is_bot IS NOT DISTINCT FROM $is_bot AND {filters.site_condition} GROUP BY site
+        )
+        SELECT * FROM found WHERE {"contains(lower(site), lower($search))" if choice.search else "true"}
+        ORDER BY {choice.order("site")} LIMIT {choice.limit} OFFSET {choice.offset}
     """
-    parameters = filters.parameters | {"is_bot": filters.is_bot}
+    parameters = filters.parameters | {"is_bot": filters.is_bot} | ({"search": choice.search} if choice.search else {})
     return [SiteFigures(*row) for row in reader.rows("batch", "site", query, parameters)]

@@ -79,7 +79,7 @@ class TableReader:
         self, mode: str, name: str, query: str, parameters: Mapping[str, Any] | None = None
     ) -> Iterator[tuple[Any, ...]]:
         """As ``rows``, a few of them in memory at a time. Read them before the next query."""
-        with explained(self.lake.metrics(mode, name)):
+        with explained(self._path(mode, name)):
             if not self._show(mode, name):
                 return
             result = self.connection.execute(query, dict(parameters or {}))
@@ -93,6 +93,10 @@ class TableReader:
             with explained(path):
                 self._snapshots[key] = _opened(path, self._has_day) if is_table(path) else None
         return self._snapshots[key]
+
+    def _path(self, mode: str, name: str) -> Path:
+        """The table that is read, for messages."""
+        return self.lake.metrics(mode, name)
 
     def _show(self, mode: str, name: str) -> bool:
         """Let ``t`` be this table, if there is one."""

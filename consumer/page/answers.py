@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import date
 from tempfile import TemporaryDirectory
 from threading import BoundedSemaphore, Event, Lock, Thread
 from typing import Any
@@ -13,9 +14,12 @@ import duckdb
 
 from consumer.components.filters import EVERYTHING, Filters
 from consumer.page import figures, lists, request_rows, suspicious
+from consumer.page.compared import beside
+from consumer.page.figures import granularity
 from consumer.page.panel import Answer, Panel, Rows
 from consumer.page.question import Question
 from consumer.page.reader import LakeReader
+from consumer.page.rollups import Rollups
 from consumer.page.versions import LakeVersion, OpenTables
 from lakehouse.errors import PipelineError
 from lakehouse.settings import Settings
@@ -26,6 +30,7 @@ KEPT_ROWS = 2_000  # of one answer; longer ones are not kept
 PANELS: dict[str, Panel] = {
     panel.name: panel for panel in (*figures.panels(), *lists.lists(), suspicious.PANEL, request_rows.PANEL)
 }
+WHOLE = ("now", "over_time", "weekdays")  # all their rows, whatever limit is asked for
 
 
 class Answers:
@@ -44,6 +49,7 @@ class Answers:
                 "preserve_insertion_order": "false", "autoinstall_known_extensions": "false",
             },
         )  # fmt: skip
+        self._rollups = Rollups()
         self._lock = Lock()
         self._kept: OrderedDict[Any, Answer] = OrderedDict()
 
@@ -81,21 +87,36 @@ class Answers:
         return None if before is None else self._answers(version, ["now"], before)["now"]
 
     def _answers(self, version: LakeVersion, names: Sequence[str], question: Question) -> dict[str, Answer]:
-        keys = {name: (version.name, name, question) for name in names}
+        found, before = self._read(version, names, question), question.previous()
+        if "over_time" in names and before is not None:
+            by = granularity(question, version.days)
+            earlier = replace(before, by="hour" if by == "hour" else "day", sort="")
+            shift = (question.filters.first or date.min) - (before.filters.first or date.min)
+            then = self._read(version, ["over_time"], earlier)["over_time"]
+            found["over_time"] = beside(found["over_time"], then, question, by, shift)
+        return found
+
+    def _read(self, version: LakeVersion, names: Sequence[str], question: Question) -> dict[str, Answer]:
+        asked = {name: _own(name, version, question) for name in names}
+        keys = {name: (version.name, name, asked[name]) for name in names}
         with self._lock:
             found = {name: self._kept[key] for name, key in keys.items() if key in self._kept}
         missing = [name for name in names if name not in found]
         if missing:
-            with self.reader(version, question.filters) as reader:
-                found |= {name: self._answer(reader, PANELS[name], question) for name in missing}
+            with self.reader(version, question.filters, question.zone) as reader:
+                found |= {name: self._answer(reader, PANELS[name], asked[name]) for name in missing}
             self._keep({keys[name]: found[name] for name in missing})
         return {name: found[name] for name in names}
 
     @contextmanager
-    def reader(self, version: LakeVersion, filters: Filters = EVERYTHING) -> Iterator[LakeReader]:
+    def reader(self, version: LakeVersion, filters: Filters = EVERYTHING, zone: str = "UTC") -> Iterator[LakeReader]:
         """A reader of this version, when one of those that may read at once is done."""
         with self._slots, self._database.cursor() as connection:
-            yield LakeReader(connection, self.settings.lake, version, filters)
+            reader = LakeReader(connection, self.settings.lake, version, filters, zone, self._rollups)
+            try:
+                yield reader
+            finally:
+                reader.close()
 
     def _answer(self, reader: LakeReader, panel: Panel, question: Question) -> Answer:
         delta = reader.version.delta
@@ -121,6 +142,18 @@ class Answers:
                     self._kept[key] = answer
             while len(self._kept) > KEPT_ANSWERS:
                 self._kept.popitem(last=False)
+
+
+def _own(name: str, version: LakeVersion, question: Question) -> Question:
+    """The question as far as a panel depends on it: what is equal then, is answered once."""
+    own = replace(question, range_name="", has_zone=False, compare="none", by=None)
+    if name not in WHOLE:
+        return own
+    own = replace(own, limit=None, offset=0)
+    if name != "over_time":
+        return own
+    is_compared = question.previous() is not None  # sorted when both are there
+    return replace(own, by=granularity(question, version.days), sort="" if is_compared else question.sort)
 
 
 @contextmanager

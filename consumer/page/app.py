@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -23,10 +24,12 @@ from consumer.components.filters import EVERYTHING
 from consumer.page.answers import PANELS, Answers
 from consumer.page.cells import as_csv, plain
 from consumer.page.guard import Guard
+from consumer.page.local_days import iso_text
 from consumer.page.panel import Answer, Column
-from consumer.page.pipeline import Pipeline, pipeline
+from consumer.page.pipeline import pipeline
 from consumer.page.question import Question, QuestionError, asked, unknown
 from consumer.page.reader import LakeReader
+from consumer.page.recent import Recent
 from consumer.page.versions import LakeVersion
 from consumer.page.views import LIST_ROWS, SHOWN_ROWS, Overview, Views, default_range, lists_of
 from lakehouse.errors import PipelineError
@@ -37,7 +40,6 @@ from lakehouse.settings import Settings
 
 STATIC = Path(__file__).with_name("static")
 IN_MEMORY = 1_000_000  # bytes of an export; a longer one goes to a temporary file
-COMPARED_DAYS = 14
 PIPELINE_COLUMNS = (Column("what", "What", "text"), Column("rows", "Rows"))
 
 
@@ -75,6 +77,7 @@ class Site:
         self.settings = settings
         self.answers = Answers(settings)
         self.views = Views()
+        self._recent = Recent(settings.lake)
 
     def overview(self, request: Request) -> Response:
         """The first page."""
@@ -83,9 +86,9 @@ class Site:
     def first_page(self, pairs: list[tuple[str, str]]) -> Overview:
         """What the first page shows: headline figures, the chart, and the beginning of each list, all of one version."""
         version = self.answers.tables.version()
-        question = _question(pairs)
+        question = self._question(pairs)
         if not any(name in ("from", "to", "range") and value for name, value in pairs):
-            default = default_range(version)
+            default = default_range(version, datetime.now(UTC), question.zone)
             filters = replace(question.filters, first=default.filters.first, last=default.filters.last)
             question = replace(question, filters=filters, range_name=default.range_name)
         return self.about(question)
@@ -103,27 +106,33 @@ class Site:
             names = []
         version, answers = self.answers.ask(names, replace(question, limit=SHOWN_ROWS))
         before = self.answers.compared(version, question) if names else None
-        return Overview(question, version, answers, before, self._live(version), self._waiting(version))
+        live = self._live(version, question.zone)
+        return Overview(question, version, answers, before, live, self._waiting(version))
 
     def list_page(self, request: Request) -> Response:
         """All rows of a list, searched, sorted and page by page."""
         name = _panel(request)
-        question = _question(request.query_params.multi_items())
+        question = self._question(request.query_params.multi_items())
         if name in ("requests", "pipeline"):
             raise HTTPException(404, f"there is a page of its own for this: /{name}")
         return self._list(name, question)
 
     def requests(self, request: Request) -> Response:
         """The requests themselves."""
-        return self._list("requests", _question(request.query_params.multi_items()))
+        return self._list("requests", self._question(request.query_params.multi_items()))
 
     def _list(self, name: str, question: Question) -> Response:
         version, answers = self.answers.ask([name], replace(question, limit=question.limit or LIST_ROWS))
         return HTMLResponse(self.views.list_page(answers[name], question, version))
 
-    def pipeline(self, _request: Request) -> Response:
+    def pipeline(self, request: Request) -> Response:
         """How the pipeline is doing."""
-        return HTMLResponse(self.views.pipeline(self._pipeline(), self.answers.tables.version()))
+        question = self._question(request.query_params.multi_items())
+        try:
+            version = self.answers.tables.version()
+        except PipelineError:  # the sections say which table it is
+            version = LakeVersion()
+        return HTMLResponse(self.views.pipeline(pipeline(self.settings), question, version))
 
     def index(self, _request: Request) -> Response:
         """The panels' names, and where they are."""
@@ -135,22 +144,23 @@ class Site:
     def api(self, request: Request) -> Response:
         """A panel as JSON."""
         if _panel(request) == "pipeline":
-            return _json(self._pipeline().json())
+            return _json(pipeline(self.settings).json())
         _version, answer, question = self._asked(request)
         return _json(as_json(answer, question), status=503 if answer.problem else 200)
 
     def export(self, request: Request) -> Response:
         """A panel as CSV. What does not fit into memory waits in a temporary file, so that a slow reader keeps no query busy."""
         if _panel(request) == "pipeline":
-            rows: Sequence[Sequence[Any]] = self._pipeline().rows()
+            rows: Sequence[Sequence[Any]] = pipeline(self.settings).rows()
             columns: Sequence[Column] = PIPELINE_COLUMNS
+            zone = "UTC"
         else:
-            _version, answer, _question = self._asked(request)
+            _version, answer, question = self._asked(request)
             if answer.problem:
                 return PlainTextResponse(f"{answer.problem}\n", 503)
-            columns, rows = answer.columns, answer.found.rows
+            columns, rows, zone = answer.columns, answer.found.rows, question.zone
         spool = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  closed when it was sent
-        for text in as_csv(columns, rows):
+        for text in as_csv(columns, rows, zone):
             spool.write(text.encode())
         spool.seek(0)
         headers = {"content-disposition": f'attachment; filename="{_panel(request)}.csv"'}
@@ -163,14 +173,17 @@ class Site:
         pairs = request.query_params.multi_items()
         if names := unknown(pairs):
             raise QuestionError(f"no such parameter: {', '.join(map(printable, names))}")
-        question = _question(pairs)
+        question = self._question(pairs)
         version, answers = self.answers.ask([_panel(request)], question)
         return version, answers[_panel(request)], question
 
-    def live(self, _request: Request) -> Response:
+    def live(self, request: Request) -> Response:
         """What changes by itself: the version that is shown, and the running figures of the newest day."""
         version = self.answers.tables.version()
-        return _json({"version": list(version.name), "live": self._live(version), "waiting": self._waiting(version)})
+        zone = self._question(request.query_params.multi_items()).zone
+        return _json(
+            {"version": list(version.name), "live": self._live(version, zone), "waiting": self._waiting(version)}
+        )
 
     def metrics(self, _request: Request) -> Response:
         """Figures for Prometheus."""
@@ -182,33 +195,44 @@ class Site:
         """That the page answers. It says nothing of the lake: the pipeline has health checks of its own."""
         return PlainTextResponse("ok\n")
 
-    def _live(self, version: LakeVersion) -> dict[str, Any] | None:
-        """The running figures of the newest day, seconds old; ``None`` where no stream has counted any."""
+    def _question(self, pairs: list[tuple[str, str]]) -> Question:
+        return asked(pairs, datetime.now(UTC), self.settings.page.time_zone)
+
+    def _live(self, version: LakeVersion, zone: str) -> dict[str, Any] | None:
+        """The running figures of the newest day (UTC), seconds old; ``None`` where no stream has counted any."""
         at = version.streaming.get("daily")
         if at is None:
             return None
         with self._reader(version) as reader:
             found = days(reader, "streaming", EVERYTHING)
+            minutes = self._last_minutes(reader, zone)
         if not found:
             return None
         day = max(found)
         return {
             "day": day.isoformat(), "requests": found[day].requests, "visitors": found[day].visitors, "bytes": found[day].bytes,
             "client_errors": found[day].client_errors, "server_errors": found[day].server_errors,
-            "as_of": f"{at.committed_at:%Y-%m-%dT%H:%M:%SZ}", "version": at.version, "visitor_error": self.visitor_error,
+            "as_of": iso_text(at.committed_at.astimezone(ZoneInfo(zone)), "seconds"), "version": at.version, "visitor_error": self.visitor_error,
+            "minutes": minutes,
         }  # fmt: skip
+
+    def _last_minutes(self, reader: LakeReader, zone: str) -> dict[str, Any] | None:
+        """Requests of each of the last minutes; ``None`` where there are none to show."""
+        found = None
+        with suppress(PipelineError):  # of the archive's files: no figure that the page proves depends on them
+            found = self._recent.last_minutes(reader.connection, datetime.now(UTC))
+        if found is None or not any(minute.requests for minute in found.minutes):
+            return None
+        rows = [
+            {"time": iso_text(minute.start.astimezone(ZoneInfo(zone)), "minutes"), "requests": minute.requests}
+            for minute in found.minutes
+        ]
+        return {"rows": rows, "as_of": iso_text(found.as_of.astimezone(ZoneInfo(zone)), "seconds")}
 
     @property
     def visitor_error(self) -> float:
         """The standard error of the stream's visitors, as a share."""
         return float(1.04 / 2 ** (self.settings.stream.sketch_lg_k / 2))
-
-    def _pipeline(self) -> Pipeline:
-        version = self.answers.tables.version()
-        with self._reader(version) as reader:
-            exact, running = (days(reader, mode, EVERYTHING) for mode in ("batch", "streaming"))
-        last = sorted({*exact, *running}, reverse=True)[:COMPARED_DAYS]
-        return pipeline(self.settings, [(day, exact.get(day), running.get(day)) for day in last])
 
     @contextmanager
     def _reader(self, version: LakeVersion) -> Iterator[LakeReader]:
@@ -248,19 +272,19 @@ class Site:
 
 
 def as_json(answer: Answer, question: Question) -> dict[str, Any]:
-    """An answer in plain values: rows as objects by the columns' names, times in ISO 8601 (UTC)."""
+    """An answer in plain values: rows as objects by the columns' names, times in ISO 8601 in the question's time zone."""
     names = [column.name for column in answer.columns]
     rows = [
-        dict(zip(names, (plain(c, v) for c, v in zip(answer.columns, row, strict=True)), strict=True))
+        dict(zip(names, (plain(c, v, question.zone) for c, v in zip(answer.columns, row, strict=True)), strict=True))
         for row in answer.found.rows
     ]
     return {
         "panel": answer.panel.name,
         "title": answer.panel.title,
         "parameters": question.parameters(),
-        "time_zone": "UTC",
+        "time_zone": question.zone,
         "version": answer.version,
-        "as_of": answer.as_of and f"{answer.as_of:%Y-%m-%dT%H:%M:%S.%fZ}",
+        "as_of": answer.as_of and iso_text(answer.as_of.astimezone(ZoneInfo(question.zone))),
         "is_exact": not answer.found.estimate,
         "estimate": answer.found.estimate or None,
         "problem": answer.problem or None,
@@ -277,10 +301,6 @@ def _panel(request: Request) -> str:
     if name not in PANELS and name != "pipeline":
         raise HTTPException(404, f"no such panel; there are: {', '.join([*PANELS, 'pipeline'])}")
     return name
-
-
-def _question(pairs: list[tuple[str, str]]) -> Question:
-    return asked(pairs, datetime.now(UTC).date())
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -4,9 +4,9 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from consumer.page.local_days import iso_text, local_time
 from consumer.page.panel import Column
 from lakehouse.logs import printable
 from lakehouse.readable import bytes_text, count_text
@@ -16,8 +16,8 @@ SHOWN_CHARACTERS = 1000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def shown(column: Column, value: Any) -> str:
-    """A value as a person reads it: control and bidirectional characters are written out."""
+def shown(column: Column, value: Any, zone: str = "UTC") -> str:
+    """A value as a person reads it: control and bidirectional characters are written out, times are those of ``zone``."""
     if value is None:
         return column.none
     if column.kind == "count" and isinstance(value, int):
@@ -29,31 +29,27 @@ def shown(column: Column, value: Any) -> str:
     if column.kind == "number":
         return f"{value:.4g}"
     if column.kind == "time":
-        return f"{_time(value):%Y-%m-%d %H:%M:%S}"
+        return f"{local_time(value, zone):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value)
     return printable(text[:SHOWN_CHARACTERS]) + ("…" if len(text) > SHOWN_CHARACTERS else "")
 
 
-def plain(column: Column, value: Any) -> Any:
-    """A value as JSON has it: times in ISO 8601, anything else as it is."""
+def plain(column: Column, value: Any, zone: str = "UTC") -> Any:
+    """A value as JSON has it: times in ISO 8601, by the clocks of ``zone``, anything else as it is."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return f"{_time(value):%Y-%m-%dT%H:%M:%S.%fZ}" if column.kind == "time" and value is not None else value
+    return iso_text(local_time(value, zone)) if column.kind == "time" and value is not None else value
 
 
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
-
-
-def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]], zone: str = "UTC") -> Iterator[str]:
     """Lines of CSV with a header. Cells that a spreadsheet would take for a formula begin with an apostrophe."""
     line = io.StringIO()
     writer = csv.writer(line)
     writer.writerow([column.name for column in columns])
     for row in rows:
-        writer.writerow([_cell(column, value) for column, value in zip(columns, row, strict=True)])
+        writer.writerow([_cell(column, value, zone) for column, value in zip(columns, row, strict=True)])
         if line.tell() > 65_536:
             yield line.getvalue()
             line.seek(0)
@@ -61,8 +57,8 @@ def as_csv(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator
     yield line.getvalue()
 
 
-def _cell(column: Column, value: Any) -> Any:
-    found = plain(column, value)
+def _cell(column: Column, value: Any, zone: str) -> Any:
+    found = plain(column, value, zone)
     if not isinstance(found, str):
         return "" if found is None else found
     text = printable(found)

@@ -34,20 +34,26 @@ class Chart:
     """A chart of requests, as bars, and visitors, as a line, on one scale.
 
     :param ticks: heights with their labels. :param labels: places with theirs.
+    :param before: a line of the requests that these are compared with; empty where nothing is compared.
     """
 
     bars: Sequence[Bar]
     ticks: Sequence[tuple[float, str]]
     labels: Sequence[tuple[float, str]]
     line: str
+    before: str = ""
 
 
-def chart(rows: Sequence[Sequence[Any]], by: Granularity, question: Question) -> Chart | None:
-    """A chart of the rows of ``over_time``; ``None`` of none."""
+def chart(rows: Sequence[Sequence[Any]], by: Granularity, question: Question, before: Sequence[int]) -> Chart | None:
+    """A chart of the rows of ``over_time``; ``None`` of none.
+
+    :param before: for each row the requests that its own are compared with, if any are.
+    """
     if not rows:
         return None
-    step = nice_step(max(row[1] for row in rows) or 1)
-    top = step * math.ceil((max(row[1] for row in rows) or 1) / step)
+    most = max(*(row[1] for row in rows), *before, 1)
+    step = nice_step(most)
+    top = step * math.ceil(most / step)
     slot = WIDTH / len(rows)
     bars = []
     for n, (time, requests, visitors, *_) in enumerate(rows):
@@ -55,6 +61,7 @@ def chart(rows: Sequence[Sequence[Any]], by: Granularity, question: Question) ->
         seen = None if visitors is None else round(HEIGHT - HEIGHT * visitors / top, 1)
         said = f"{time_text(time, by)}: {count_text(requests)} requests"
         said += "" if visitors is None else f", {count_text(visitors)} visitors"
+        said += f"; {count_text(before[n])} requests before" if before else ""
         bars.append(
             Bar(
                 round(n * slot + slot * 0.1, 2), round(slot * 0.8, 2), round(HEIGHT - height, 1), round(height, 1), seen,
@@ -67,6 +74,7 @@ def chart(rows: Sequence[Sequence[Any]], by: Granularity, question: Question) ->
         ticks=[(HEIGHT - HEIGHT * n * step / top, short_count_text(n * step)) for n in range(round(top / step) + 1)],
         labels=[(round((n + 0.5) * slot, 1), time_text(rows[n][0], by)) for n in range(0, len(rows), every)],
         line=" ".join(f"{bar.x + bar.width / 2:.1f},{bar.visitors_y}" for bar in bars if bar.visitors_y is not None),
+        before=" ".join(f"{(n + 0.5) * slot:.1f},{HEIGHT - HEIGHT * then / top:.1f}" for n, then in enumerate(before)),
     )
 
 

@@ -1,6 +1,5 @@
 """What the page shows, as files. I/O."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from consumer.components.filters import Filters
@@ -19,7 +18,7 @@ def write_html(settings: Settings, filters: Filters, path: Path) -> None:
     site = Site(settings)
     try:
         is_whole = not filters.has_range
-        question = replace(Question(filters), range_name="all" if is_whole else "dates")
+        question = Question(filters, "all" if is_whole else "dates", settings.page.time_zone)
         html = site.views.overview(site.about(question), is_file=True)
     finally:
         site.answers.close()

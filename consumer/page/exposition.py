@@ -11,9 +11,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from consumer.components.health import Status
-from consumer.components.table_reader import reading
+from consumer.components.table_reader import TableReader, reading
 from consumer.monitor import status
-from lakehouse.lake import Lake
+from lakehouse.errors import PipelineError
 from lakehouse.ledger import ENDED, KILLED, NEVER, RUNNING, Ledger
 from lakehouse.logs import printable
 from lakehouse.settings import Settings
@@ -33,7 +33,9 @@ _BY_SITE = """
 def exposition(settings: Settings) -> bytes:
     """Prometheus' text format.
 
-    :raises PipelineError: the ledger or a table cannot be read.
+    A table that cannot be read has no figures, and is named in ``table_unreadable``.
+
+    :raises PipelineError: the ledger cannot be read.
     """
     return generate_latest(_Figures(settings))
 
@@ -52,8 +54,11 @@ class _Figures(Collector):
         yield from _landing(seen)
         yield from _jobs(seen)
         yield from _queries(seen)
-        yield from _tables(seen)
-        yield from _requests(self.settings.lake)
+        unreadable = {name for name, table in seen.tables.items() if table.problem is not None}
+        with reading(self.settings.lake) as reader:
+            yield from _requests(reader, unreadable)
+            yield from _lag(reader, unreadable)
+        yield from _tables(seen, unreadable)
         yield _gauge("late", "Things that are late by the limits in the settings.", [({}, len(seen.late))])
 
 
@@ -120,7 +125,7 @@ def _queries(seen: Status) -> Iterator[Metric]:
     yield _gauge("query_lag_seconds", "How long what waits for the query has waited.", lag)
 
 
-def _tables(seen: Status) -> Iterator[Metric]:
+def _tables(seen: Status, unreadable: set[str]) -> Iterator[Metric]:
     facts = {name: table.facts for name, table in seen.tables.items() if table.facts is not None}
     yield _gauge("table_rows", "Rows of a table.", [({"table": name}, f.rows) for name, f in facts.items()])
     yield _gauge(
@@ -128,25 +133,35 @@ def _tables(seen: Status) -> Iterator[Metric]:
     )
     committed = [({"table": name}, f.committed_at.timestamp()) for name, f in facts.items()]
     yield _gauge("table_last_commit_timestamp_seconds", "When the table was last committed to.", committed)
-    unreadable = sum(table.problem is not None for table in seen.tables.values())
-    yield _gauge("unreadable_tables", "Tables that cannot be read.", [({}, unreadable)])
+    yield _gauge("unreadable_tables", "Tables that cannot be read.", [({}, len(unreadable))])
+    which = [({"table": name}, int(name in unreadable)) for name in seen.tables]
+    yield _gauge("table_unreadable", "Whether the table cannot be read.", which)
 
 
-def _requests(lake: Lake) -> Iterator[Metric]:
-    """Requests by site and status class, and how long ago the newest counted one happened."""
-    with reading(lake) as reader:
-        by_site = reader.rows("batch", "hourly", _BY_SITE)
-        last = {
-            mode: reader.rows(mode, "daily", "SELECT epoch_us(max(last_seen)) FROM t")
-            for mode in ("batch", "streaming")
-        }
+def _read(reader: TableReader, mode: str, name: str, query: str, unreadable: set[str]) -> list[tuple[Any, ...]]:
+    """The rows of a query over one table of ``metrics/``; none of one that cannot be read."""
+    try:
+        return reader.rows(mode, name, query)
+    except PipelineError:
+        unreadable.add(f"metrics/{mode}/{name}")
+        return []
+
+
+def _requests(reader: TableReader, unreadable: set[str]) -> Iterator[Metric]:
+    """Requests by site and status class."""
     values = [
         ({"site": _label(site), "status_class": "none" if which is None else f"{which}xx"}, int(requests))
-        for site, which, requests in by_site
+        for site, which, requests in _read(reader, "batch", "hourly", _BY_SITE, unreadable)
     ]
     yield _gauge(
         "requests", f"Requests of all days by site, of the {SITES} sites with the most, and status class.", values
     )
+
+
+def _lag(reader: TableReader, unreadable: set[str]) -> Iterator[Metric]:
+    """How long ago the newest counted request happened."""
+    newest = "SELECT epoch_us(max(last_seen)) FROM t"
+    last = {mode: _read(reader, mode, "daily", newest, unreadable) for mode in ("batch", "streaming")}
     now = datetime.now(UTC).timestamp()
     lag = [
         ({"figures": mode}, max(0.0, now - rows[0][0] / 1e6))

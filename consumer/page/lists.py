@@ -1,13 +1,14 @@
 """The top lists: values with their requests, share and bytes. I/O by way of the reader."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from consumer.components.panel_view import COLUMNS, TITLES
 from consumer.components.panels import RANKINGS, Choice, RankingOf, ranked
+from consumer.page.order import order_of
 from consumer.page.panel import Column, Panel, Rows
-from consumer.page.question import MAX_ROWS, Question, QuestionError
+from consumer.page.question import MAX_ROWS, Question
 from consumer.page.reader import PATH_STATUS, LakeReader
 from lakehouse.readable import counted_text
 
@@ -68,8 +69,8 @@ class ListRead:
     of: RankingOf
 
     def __call__(self, reader: LakeReader, question: Question) -> Rows:
-        """Values with the most requests, or bytes, first."""
-        choice = chosen(question)
+        """Values with the most requests first, or as the question wants them."""
+        choice = chosen(question, (*map(key, self.of.columns), *SUMS))
         found = ranked(reader, self.of, question.filters, choice)
         if found is None:
             return Rows()
@@ -82,12 +83,15 @@ class ListRead:
         return page_of(rows, question, requests=found.requests, notes=notes)
 
 
-def chosen(question: Question) -> Choice:
-    """What the question wants of a list, and one row more: it says that there are further ones."""
-    if question.sort not in ("", "-requests", "-bytes"):
-        raise QuestionError("sort: one of -requests, -bytes")
+def chosen(question: Question, columns: Sequence[Column]) -> Choice:
+    """What the question wants of a list, and one row more: it says that there are further ones.
+
+    :raises QuestionError: the list has no such column to sort by.
+    """
+    order = order_of(question, columns, "-requests")
     limit = MAX_ROWS if question.limit is None else question.limit
-    return Choice(limit + 1, question.offset, question.search, by_bytes=question.sort == "-bytes")
+    by = "requests" if order.column == "share" else order.column
+    return Choice(limit + 1, question.offset, question.search, by, order.is_ascending)
 
 
 def page_of(rows: list[Any], question: Question, *, requests: int | None, notes: list[str] | None = None) -> Rows:
@@ -108,21 +112,20 @@ class Addresses:
     column: str
 
     def __call__(self, reader: LakeReader, question: Question) -> Rows:
-        """Those with the most requests, or bytes, first."""
-        filters, choice = question.filters, chosen(question)
-        table = "visitor" if filters.is_by_request else self.column
+        """Those with the most requests first, or as the question wants them."""
+        filters, choice = question.filters, chosen(question, (key(self.column), *SUMS, *SEEN))
+        table = f"{self.column}_by_site" if filters.is_by_request else self.column
         is_found = f"contains(lower({self.column}), lower($search))" if choice.search else "true"
-        first = "bytes DESC, requests DESC" if choice.by_bytes else "requests DESC"
         query = f"""
             WITH found AS (
                 SELECT {self.column}, sum(requests) AS requests, coalesce(sum(bytes), 0) AS bytes,
                     epoch_us(min(first_seen)) AS first_seen, epoch_us(max(last_seen)) AS last_seen
-                FROM t WHERE {filters.condition if table == "visitor" else "true"} GROUP BY {self.column}
+                FROM t WHERE {filters.condition if filters.is_by_request else "true"} GROUP BY {self.column}
             ), counted AS (SELECT *, sum(requests) OVER () AS every FROM found)
             SELECT {self.column}, requests, every, bytes, first_seen, last_seen FROM counted WHERE {is_found}
-            ORDER BY {first}, {self.column} NULLS LAST LIMIT {choice.limit} OFFSET {choice.offset}
+            ORDER BY {choice.order(self.column)} LIMIT {choice.limit} OFFSET {choice.offset}
         """
-        parameters = (filters.parameters if table == "visitor" else {}) | (
+        parameters = (filters.parameters if filters.is_by_request else {}) | (
             {"search": choice.search} if choice.search else {}
         )
         found = reader.rows("batch", table, query, parameters)

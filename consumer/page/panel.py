@@ -53,7 +53,8 @@ class Panel:
 
     :param read: rows, for a reader of the question's requests.
     :param about: one sentence that says what is counted.
-    :param is_list: values that can be searched, sorted and paged through.
+    :param is_list: values that can be searched and paged through.
+    :param order: what its rows are sorted by where nobody says, in the notation of ``sort``.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Panel:
     read: Callable[[LakeReader, Question], Rows]
     about: str = ""
     is_list: bool = False
+    order: str = "-requests"
 
 
 @dataclass(frozen=True)

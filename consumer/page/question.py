@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from consumer.components.filters import EVERYTHING, VALUE_COLUMNS, Filters
+from consumer.page.local_days import zone_names
 
 Granularity = Literal["hour", "day", "week", "month"]
 Comparison = Literal["none", "previous", "weekdays"]
@@ -19,8 +21,9 @@ RANGE_TITLES = {
 # Parameters that filter by a value. `status` takes a code or a class (404, 4xx).
 VALUE_PARAMETERS = tuple(column for column in VALUE_COLUMNS if column != "status_class")
 LIST_PARAMETERS = ("search", "sort", "limit", "offset")
-PARAMETERS = ("from", "to", "range", "site", "who", "by", "compare", *VALUE_PARAMETERS, *LIST_PARAMETERS)
+PARAMETERS = ("from", "to", "range", "tz", "site", "who", "by", "compare", *VALUE_PARAMETERS, *LIST_PARAMETERS)
 MAX_TEXT = 4096
+MAX_ADDRESS = 64_000  # such a text, and no more, with each character in twelve
 MAX_ROWS = 100_000
 
 
@@ -33,6 +36,7 @@ class Question:
     """Which requests, and how they are shown.
 
     :param range_name: one of ``RANGE_TITLES``, or ``dates`` for the dates in ``filters``.
+    :param zone: the time zone of all days and hours. :param has_zone: the address names it, instead of leaving it to the settings.
     :param by: what a point in time is; ``None``: as the range suggests.
     :param search: values that contain this, in any case.
     :param sort: the column by which rows are sorted; ``-`` before it: descending. ``""``: as the panel has it.
@@ -41,6 +45,8 @@ class Question:
 
     filters: Filters = EVERYTHING
     range_name: str = "all"
+    zone: str = "UTC"
+    has_zone: bool = False
     by: Granularity | None = None
     compare: Comparison = "none"
     search: str = ""
@@ -57,7 +63,7 @@ class Question:
             chosen["range"] = self.range_name
         who = next(name for name, is_bot in WHO.items() if is_bot is self.filters.is_bot)
         chosen |= {
-            "site": self.filters.site, "who": who if who != "all" else None, "by": self.by,
+            "tz": self.zone if self.has_zone else None, "site": self.filters.site, "who": who if who != "all" else None, "by": self.by,
             "compare": None if self.compare == "none" else self.compare, "search": self.search or None, "sort": self.sort or None,
             "limit": self.limit, "offset": self.offset or None,
         }  # fmt: skip
@@ -87,10 +93,12 @@ class Question:
         return replace(self, filters=replace(self.filters, first=first, last=last), compare="none")
 
 
-def asked(pairs: Sequence[tuple[str, str]], today: date) -> Question:
+def asked(pairs: Sequence[tuple[str, str]], now: datetime, zone: str) -> Question:
     """The question that an address asks. Parameters without a value are as if they were not there.
 
     :param pairs: names and values, as they stand in the address.
+    :param now: says which day is today.
+    :param zone: the time zone, if the address names none.
     :raises QuestionError: a value is not allowed, or a parameter is there twice with different values.
     """
     given: dict[str, str] = {}
@@ -99,9 +107,10 @@ def asked(pairs: Sequence[tuple[str, str]], today: date) -> Question:
             continue
         if given.setdefault(name, value) != value:
             raise QuestionError(f"{name} is there twice")
-        if len(value) > MAX_TEXT or "\0" in value:
+        if not is_allowed(value):
             raise QuestionError(f"{name}: {MAX_TEXT} characters at most, none of them a NUL")
-    range_name, first, last = _range(given, today)
+    zone = _zone(given, zone)
+    range_name, first, last = _range(given, now.astimezone(ZoneInfo(zone)).date())
     if "status" in given:
         given["status"] = given["status"].lower()
     values = tuple((_column(name, given[name]), given[name]) for name in VALUE_PARAMETERS if name in given)
@@ -112,6 +121,8 @@ def asked(pairs: Sequence[tuple[str, str]], today: date) -> Question:
     return Question(
         filters,
         range_name,
+        zone,
+        has_zone="tz" in given,
         by=_one_of("by", given, get_args(Granularity), None),
         compare=_one_of("compare", given, get_args(Comparison), "none"),
         search=given.get("search", ""),
@@ -121,9 +132,24 @@ def asked(pairs: Sequence[tuple[str, str]], today: date) -> Question:
     )
 
 
+def is_allowed(value: str) -> bool:
+    """Whether a text can be a parameter's value."""
+    return len(value) <= MAX_TEXT and "\0" not in value
+
+
 def unknown(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """The parameters that do not exist: a misspelt filter would silently filter nothing."""
+    """The parameters that do not exist. Programs are told: a misspelt filter would silently filter nothing.
+
+    The pages let them pass, for what others add to a link (``utm_source``) must not break it; chips show which filters there are.
+    """
     return sorted({name for name, _ in pairs} - set(PARAMETERS))
+
+
+def _zone(given: Mapping[str, str], zone: str) -> str:
+    name = given.get("tz", zone)
+    if "tz" in given and name not in zone_names():
+        raise QuestionError("tz: not a time zone, such as Europe/Paris or UTC")
+    return name
 
 
 def _range(given: Mapping[str, str], today: date) -> tuple[str, date | None, date | None]:

@@ -7,12 +7,14 @@ from typing import Any
 
 from consumer.components.table_reader import explained
 from consumer.page.lists import key
+from consumer.page.order import Order, order_of
 from consumer.page.panel import Column, Kind, Panel, Rows
 from consumer.page.question import Question, QuestionError
 from consumer.page.reader import LakeReader
 from lakehouse.duck import TYPES, empty_row, files_table
 
 MOST_ROWS = 10_000  # of one answer: they have many columns
+TIME = '"timestamp"'
 # In this order; what else delta/ has, promoted columns for instance, comes after them.
 FIRST = (
     "timestamp",
@@ -65,15 +67,15 @@ def _kind(name: str, kind: str) -> Kind:
 
 
 def requests(reader: LakeReader, question: Question) -> Rows:
-    """The newest requests. Days are read from the newest back, until there are enough rows."""
-    if question.search or question.sort:
-        raise QuestionError(
-            "requests are neither searched nor sorted: filter them by path, ip, agent, status, referer ..."
-        )
+    """The newest requests first, or as the question wants them. By time, days are read until there are enough rows."""
+    if question.search:
+        raise QuestionError("requests are not searched: filter them by path, ip, agent, status, referer ...")
+    order = order_of(question, columns(reader.version.columns) or PANEL.columns, PANEL.order)
     limit = MOST_ROWS if question.limit is None else min(question.limit, MOST_ROWS)
     wanted, rows = limit + 1, []
-    for days in _growing(sorted(reader.request_files(), reverse=True)):
-        rows = _newest(reader, question, days, wanted)  # those before them stay in DuckDB
+    every_day = sorted(reader.request_files(), reverse=not order.is_ascending)
+    for days in _growing(every_day) if _is_by_file(order, reader) else filter(None, [every_day]):
+        rows = _first(reader, question, order, days, wanted)  # those before them stay in DuckDB
         if len(rows) >= wanted:
             break
     return Rows(
@@ -84,6 +86,12 @@ def requests(reader: LakeReader, question: Question) -> Rows:
     )
 
 
+def _is_by_file(order: Order, reader: LakeReader) -> bool:
+    """Whether the rows of a file's day (UTC) all come before those of the next one. The newest come first within a local day."""
+    is_by_local_day = order.column == "event_date" and (reader.local.is_utc or not order.is_ascending)
+    return order.column == "timestamp" or is_by_local_day
+
+
 def _growing(days: Sequence[date]) -> Iterator[Sequence[date]]:
     """The first day, the first eight, the first 64 and so on."""
     number = 1
@@ -92,25 +100,30 @@ def _growing(days: Sequence[date]) -> Iterator[Sequence[date]]:
         number *= 8
 
 
-def _newest(reader: LakeReader, question: Question, days: Sequence[date], limit: int) -> list[tuple[Any, ...]]:
+def _first(
+    reader: LakeReader, question: Question, order: Order, days: Sequence[date], limit: int
+) -> list[tuple[Any, ...]]:
     types = {name: TYPES.get(kind, "VARCHAR") for name, kind in reader.version.columns.items()}
+    by = reader.local.day(TIME) if order.column == "event_date" else f'"{order.column}"'
     files = files_table(file for day in days for file in reader.request_files()[day])
     query = f"""
-        SELECT {", ".join(_read(column) for column in columns(reader.version.columns))}
+        SELECT {", ".join(_read(column, reader) for column in columns(reader.version.columns))}
         FROM (SELECT {empty_row(types)} WHERE false UNION ALL BY NAME SELECT * FROM {files})
         WHERE {reader.condition()} AND {question.filters.condition.replace("is_bot", "coalesce(is_bot, false)")}
-        ORDER BY "timestamp" DESC, event_id DESC LIMIT {limit} OFFSET {question.offset}
+        ORDER BY {by} {"ASC" if order.is_ascending else "DESC"} NULLS LAST, "timestamp" DESC, event_id DESC LIMIT {limit} OFFSET {question.offset}
     """
     with explained(reader.lake.delta):
         return reader.connection.execute(query, question.filters.parameters).fetchall()
 
 
-def _read(column: Column) -> str:
+def _read(column: Column, reader: LakeReader) -> str:
     """A time as microseconds, for Python needs a library of time zones for DuckDB's own."""
     if column.name == "event_date":
-        return 'make_timestamp(epoch_us("timestamp"))::DATE::VARCHAR'
+        return f"{reader.local.day(TIME)}::VARCHAR"
     return f'epoch_us("{column.name}")' if column.kind == "time" else f'"{column.name}"'
 
 
 # The columns as long as there is no delta/ that says which it has.
-PANEL = Panel("requests", "Requests", columns(dict.fromkeys(FIRST, "string") | {"timestamp": "timestamp"}), requests)
+PANEL = Panel(
+    "requests", "Requests", columns(dict.fromkeys(FIRST, "string") | {"timestamp": "timestamp"}), requests, order="-timestamp"
+)  # fmt: skip

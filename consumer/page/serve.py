@@ -9,6 +9,7 @@ import uvicorn
 
 from consumer.page.app import application
 from consumer.page.guard import require_token
+from consumer.page.question import MAX_ADDRESS
 from lakehouse.cli import stop_on_signals
 from lakehouse.errors import PipelineError
 from lakehouse.settings import Settings
@@ -52,6 +53,7 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             application(settings), log_config=None, access_log=False, server_header=False, date_header=False,
             timeout_graceful_shutdown=STOP_SECONDS, proxy_headers=False, limit_concurrency=200,
+            h11_max_incomplete_event_size=2 * MAX_ADDRESS,
         )  # fmt: skip
         _Server(config).run(sockets=[listener])
     log.info("stopped")

@@ -29,7 +29,7 @@ COLUMNS = (
 
 def suspicious(reader: LakeReader, question: Question) -> Rows:
     """A row for each IP and rule that it breaks; those with the most requests first."""
-    choice = chosen(question)
+    choice = chosen(question, COLUMNS)
     counted_as = reader.version.counted_as
     static = ends_with(counted_as.static_endings if counted_as else ())
     query = f"""
@@ -44,17 +44,22 @@ def suspicious(reader: LakeReader, question: Question) -> Rows:
                 epoch_us(min("timestamp")) AS first_seen, epoch_us(max("timestamp")) AS last_seen
             FROM t LEFT JOIN paths USING (path) WHERE ip IS NOT NULL AND {question.filters.condition} GROUP BY ip
         ), flagged AS (
-            SELECT ip, 'errors' AS rule, errors AS evidence, requests, first_seen, last_seen FROM ips
+            SELECT ip, 'errors' AS broken, errors AS evidence, requests, first_seen, last_seen FROM ips
                 WHERE requests >= {MIN_REQUESTS} AND errors >= {ERROR_SHARE} * requests
             UNION ALL SELECT ip, 'probes', probes, requests, first_seen, last_seen FROM ips WHERE probes >= {PROBES}
             UNION ALL SELECT ip, 'agents', agents, requests, first_seen, last_seen FROM ips WHERE agents >= {AGENTS}
             UNION ALL SELECT ip, 'no_static', pages, requests, first_seen, last_seen FROM ips
                 WHERE pages >= {MIN_REQUESTS} AND files = 0
         )
-        SELECT * FROM flagged WHERE {"contains(lower(ip), lower($search))" if choice.search else "true"}
-        ORDER BY requests DESC, ip, rule LIMIT {choice.limit} OFFSET {choice.offset}
+        SELECT ip, broken, evidence, requests, first_seen, last_seen
+        FROM (SELECT *, list_position($rules, broken) AS rule FROM flagged) WHERE {"contains(lower(ip), lower($search))" if choice.search else "true"}
+        ORDER BY {choice.order("ip", "rule")} LIMIT {choice.limit} OFFSET {choice.offset}
     """
-    parameters = question.filters.parameters | {"probed": PROBED, "static": static}
+    parameters = question.filters.parameters | {
+        "probed": PROBED,
+        "static": static,
+        "rules": sorted(RULES, key=lambda name: RULES[name]),
+    }
     parameters |= {"search": choice.search} if choice.search else {}
     found = reader.rows("batch", "requests", query, parameters)
     rows = [(ip, RULES[rule], _evidence(rule, n, requests), requests, *seen) for ip, rule, n, requests, *seen in found]

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.resources import files
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -12,9 +13,10 @@ from consumer.components.filters import Filters
 from consumer.page.cells import shown
 from consumer.page.chart import Chart, chart, time_text
 from consumer.page.figures import WEEKDAYS, granularity
+from consumer.page.order import Order, order_of
 from consumer.page.panel import Answer, Column
 from consumer.page.pipeline import Pipeline
-from consumer.page.question import RANGE_TITLES, Question
+from consumer.page.question import MAX_ADDRESS, RANGE_TITLES, Question, is_allowed
 from consumer.page.versions import LakeVersion
 from lakehouse.logs import printable
 from lakehouse.readable import ago_text, bytes_text, count_text, counted_text, duration_text, short_count_text
@@ -31,7 +33,13 @@ LONG_DAYS = 62
 COUNTED_LISTS = ("not_found", "other_client_errors", "suspicious")
 LIST_ROWS = 100
 # What is kept of a question when the form is sent: its own fields are not.
-FIELDS = ("from", "to", "range", "site", "who", "by", "compare")
+FIELDS = ("from", "to", "range", "tz", "site", "who", "by", "compare")
+# What the page proposes, besides what the settings say; it takes any other one too.
+ZONES = (
+    "UTC", "America/Los_Angeles", "America/Denver", "America/Chicago", "America/New_York", "America/Sao_Paulo", "Europe/London",
+    "Europe/Paris", "Europe/Berlin", "Europe/Athens", "Europe/Istanbul", "Africa/Lagos", "Africa/Nairobi", "Asia/Dubai", "Asia/Kolkata",
+    "Asia/Singapore", "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland",
+)  # fmt: skip
 CHIPS = {"referer_host": "referring site", "ip": "IP", "bot_class": "kind of bot", "os": "system"}
 
 
@@ -65,7 +73,11 @@ class Overview:
     @property
     def chart(self) -> Chart | None:
         """Requests and visitors over time."""
-        return chart(self.answers["over_time"].found.rows, self.by, self.question)
+        answer = self.answers["over_time"]
+        before = [
+            row[n] for n, c in enumerate(answer.columns) if c.name == "requests_before" for row in answer.found.rows
+        ]
+        return chart(answer.found.rows, self.by, self.question, before)
 
     @property
     def tiles(self) -> list[Tile]:
@@ -127,9 +139,32 @@ def chips(question: Question) -> list[tuple[str, str]]:
 
 
 def _link_of(question: Question, column: Column, value: Any, path: str = "/") -> str:
-    """The question with this value as a filter too."""
+    """The question with this value as a filter too; empty where the value is too long to be one."""
     chosen = "-" if value is None else str(value)
-    return question.without_list().link(path, **{str(column.parameter): chosen})
+    if not is_allowed(chosen):
+        return ""
+    link = question.without_list().link(path, **{str(column.parameter): chosen})
+    return link if len(link) <= MAX_ADDRESS else ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The head of a column: where a click on it leads, and how the rows are sorted by it now (``aria-sort``), if they are."""
+
+    link: str
+    sorted: str = ""
+
+
+def _heading(question: Question, answer: Answer, column: Column) -> Heading:
+    """A click sorts by the column, the most first, names from the first; another one the other way round."""
+    panel = answer.panel
+    now = order_of(question, answer.columns, panel.order)
+    is_sorted = now.column == column.name
+    is_ascending = not now.is_ascending if is_sorted else column.kind == "text"
+    sort = Order(column.name, is_ascending).text
+    path = "/requests" if panel.name == "requests" else f"/panels/{panel.name}"
+    link = question.link(path, sort=None if sort == panel.order else sort, offset=None)
+    return Heading(link, ("ascending" if now.is_ascending else "descending") if is_sorted else "")
 
 
 def _kept(question: Question) -> list[tuple[str, str]]:
@@ -149,6 +184,11 @@ def _left_out(answer: Answer) -> tuple[str, ...]:
     return ("share",) if sum(c.kind == "text" for c in answer.columns) > 1 and answer.panel.name != "suspicious" else ()
 
 
+def _local(time: datetime, question: Question, shape: str = "%Y-%m-%d %H:%M:%S %Z") -> str:
+    """A time by the clocks of the question's time zone."""
+    return f"{time.astimezone(ZoneInfo(question.zone)):{shape}}"
+
+
 def environment() -> Environment:
     """Jinja2 with the page's templates: all text is escaped."""
     found = Environment(
@@ -159,11 +199,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        count=count_text, counted=counted_text, bytes=bytes_text, printable=printable, duration=duration_text
+        count=count_text,
+        counted=counted_text,
+        bytes=bytes_text,
+        printable=printable,
+        duration=duration_text,
+        local=_local,
     )
     found.globals.update(
-        shown=shown, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,
-        time_text=time_text, share_at=_share_at, COUNTED=tuple(zip(COUNTED_LISTS, ("not found (404)", "other client errors", "suspicious IPs"), strict=True)), left_out=_left_out,
+        shown=shown, heading=_heading, link_of=_link_of, kept=_kept, chips=chips, RANGES=RANGE_TITLES, CHIPS=CHIPS, ago=ago_text,
+        time_text=time_text, share_at=_share_at, ZONES=ZONES, COUNTED=tuple(zip(COUNTED_LISTS, ("not found (404)", "other client errors", "suspicious IPs"), strict=True)), left_out=_left_out,
     )  # fmt: skip
     return found
 
@@ -187,9 +232,9 @@ class Views:
             "list.html", answer=answer, question=question, version=version, step=question.limit or LIST_ROWS
         )
 
-    def pipeline(self, seen: Pipeline, version: LakeVersion) -> str:
-        """How the pipeline is doing."""
-        return self._render("pipeline.html", seen=seen, question=Question(), version=version)
+    def pipeline(self, seen: Pipeline, question: Question, version: LakeVersion) -> str:
+        """How the pipeline is doing; of the question it has the time zone."""
+        return self._render("pipeline.html", seen=seen, question=question, version=version)
 
     def problem(self, title: str, text: str, version: LakeVersion | None = None) -> str:
         """Why there is no answer."""
@@ -201,10 +246,19 @@ class Views:
         return self._templates.get_template(name).render({"is_file": False, "style": ""} | values)
 
 
-def default_range(version: LakeVersion) -> Question:
+def default_range(version: LakeVersion, now: datetime, zone: str) -> Question:
     """What the first page shows if nobody says: everything, or of a long history the last 30 days that there are."""
     days: Sequence[date] = version.days
     if not days or (days[-1] - days[0]).days < 92:
         return Question()
-    first = max(days[0], date.fromordinal(days[-1].toordinal() - 29))
-    return replace(Question(), range_name="dates", filters=replace(Question().filters, first=first, last=days[-1]))
+    last = _last_day(days[-1], now, zone)
+    first = max(days[0], date.fromordinal(last.toordinal() - 29))
+    return replace(Question(), range_name="dates", filters=replace(Question().filters, first=first, last=last))
+
+
+def _last_day(day: date, now: datetime, zone: str) -> date:
+    """The last day in the time zone that a day in UTC has a part of; today has not gone further than now."""
+    if day.year in (1, 9999):
+        return day
+    end = now if day == now.astimezone(UTC).date() else datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC)
+    return end.astimezone(ZoneInfo(zone)).date()

@@ -7,20 +7,23 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import parse_qs, quote, urlparse
 
 import pytest
 
 from consumer.batch import refresh
-from lakehouse.settings import unpack_settings
+from lakehouse.settings import Settings, unpack_settings
 from tests.requests import NOON, append, request
 from tests.unit.test_page import HOSTILE
+from tests.unit.test_page_last_minutes import archive, count_today
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -36,11 +39,14 @@ PAGES = ("/", "/requests", "/pipeline", "/panels/pages", "/?compare=previous&fro
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page of a small lake is: three days of requests, and one of each hostile string in every field."""
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("browser")
-    paths = {"data_lake": str(folder / "lake"), "log": str(folder / "log")}
-    settings = unpack_settings({"paths": paths}, "test")
+    return unpack_settings({"paths": {"data_lake": str(folder / "lake"), "log": str(folder / "log")}}, "test")
+
+
+@pytest.fixture(scope="module")
+def address(settings: Settings) -> Iterator[str]:
+    """Where the page of a small lake is: three days of requests, one of each hostile string in every field, and some just now."""
     texts = ("path", "ip", "agent", "referer", "method", "site", "browser", "os", "device")
     hostile = [request(**dict.fromkeys(texts, text), timestamp=NOON) for text in HOSTILE]
     usual = [
@@ -52,7 +58,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]  # fmt: skip
     append(settings.lake, [*hostile, *usual])
     refresh(settings)
-    environment = os.environ | {"PIPELINE_PATHS__DATA_LAKE": paths["data_lake"], "PIPELINE_PATHS__LOG": paths["log"]}
+    now = datetime.now(UTC)
+    count_today(settings.lake)
+    archive(settings.lake, "0", [("a", now), ("b", now)], now)
+    paths = settings.paths
+    environment = os.environ | {
+        "PIPELINE_PATHS__DATA_LAKE": str(paths.data_lake),
+        "PIPELINE_PATHS__LOG": str(paths.log),
+    }
     command = [sys.executable, "-m", "consumer", "page", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as served:
         assert served.stderr is not None
@@ -144,6 +157,33 @@ def test_filters_work_with_and_without_javascript(browser: "Browser", address: s
 
 
 @in_browser
+def test_another_time_zone_goes_along_with_every_click(page: "Page", address: str) -> None:
+    page.goto(f"{address}/?site=a.example&from=2024-05-17&to=2024-05-17")
+    assert figure(page) == "12"
+    page.get_by_label("Time zone").fill("Asia/Kolkata")
+    page.get_by_role("button", name="Apply").click()
+    assert figure(page) == "7"  # noon in UTC is half past five in the afternoon there
+    assert "All days and hours are in Asia/Kolkata." in page.locator("footer").inner_text()
+    page.locator("#pages").get_by_role("link", name="/page1", exact=True).click()
+    assert asked(page)["tz"] == ["Asia/Kolkata"]
+    page.locator("summary", has_text="The same figures").click()
+    assert page.locator("#over_time tbody tr td").first.inner_text() == "2024-05-17T18:00+05:30"
+
+
+@in_browser
+def test_the_last_minutes_renew_themselves(page: "Page", address: str, settings: Settings) -> None:
+    page.goto(address)
+    cells = page.locator(".live tbody tr td:nth-child(2)")
+    assert cells.count() == page.locator(".live svg rect").count() == 30
+    now = datetime.now(UTC)
+    archive(settings.lake, "1", [(f"c{n}", now - timedelta(minutes=3)) for n in range(1200)], now)
+    page.evaluate("renew()")
+    rows = [*zip(cells.all_text_contents(), page.locator(".live rect title").all_text_contents(), strict=True)]
+    assert [(number, title[5:]) for number, title in rows if len(number) > 1] == [("1,200", ": 1,200 requests")]
+    assert page.locator(".live rect[height='40']").count() == 1
+
+
+@in_browser
 def test_drawing_over_the_chart_zooms_into_these_days(page: "Page", address: str) -> None:
     page.goto(f"{address}/?site=a.example&by=day")
     plot = page.locator(".u-over")
@@ -209,6 +249,88 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(
             assert serious == [], where
             assert page.evaluate("document.documentElement.scrollWidth") <= width, where
     assert complaints == []
+
+
+IN_PRINT = """() => {
+  const seen = (element) => element.checkVisibility() && element.getClientRects().length > 0 && !element.closest(".hidden");
+  const said = (element) => element.tagName + ": " + element.textContent.trim().slice(0, 60);
+  const every = [...document.querySelectorAll("body *")].filter(seen);
+  const isCut = (e) => (getComputedStyle(e).overflow !== "visible" && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1));
+  return {
+    controls: every.filter((e) => e.matches("form, input, select, button, summary, nav")).map(said),
+    cut: every.filter((e) => !(e instanceof SVGElement) && (isCut(e) || e.getBoundingClientRect().right > (e.parentElement.closest(".card, .chart, .tiles") ?? document.documentElement).getBoundingClientRect().right)).map(said),
+    hidden: [...document.querySelectorAll("section.card, section.chart, section.tiles, .card table")].filter((e) => !seen(e)).map(said),
+    background: getComputedStyle(document.body).backgroundColor,
+  };
+}"""
+
+
+@in_browser
+@pytest.mark.parametrize("where", PAGES)
+def test_print_has_every_panel_whole_and_no_controls(browser: "Browser", address: str, where: str) -> None:
+    complaints: list[str] = []
+    with opened(browser, complaints, color_scheme="dark") as context:
+        page = context.new_page()
+        page.emulate_media(media="print")
+        for width in (718, 1047):  # A4 between margins of 1 cm, upright and across
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.goto(address + where)
+            page.wait_for_load_state("networkidle")
+            found = page.evaluate(IN_PRINT)
+            assert found == {"controls": [], "cut": [], "hidden": [], "background": "rgb(255, 255, 255)"}, (
+                where,
+                width,
+            )
+            if page.locator("#plot").count():
+                assert page.locator("#plot svg").is_visible()
+                assert not page.locator("#plot .uplot").is_visible()
+    assert complaints == []
+
+
+@in_browser
+@pytest.mark.parametrize("has_javascript", [True, False])
+def test_a_click_on_the_head_of_a_column_sorts_by_it(browser: "Browser", address: str, has_javascript: bool) -> None:
+    complaints: list[str] = []
+    with opened(browser, complaints, java_script_enabled=has_javascript) as context:
+        page = context.new_page()
+        page.goto(f"{address}/?site=a.example")
+        page.locator("#ips").get_by_role("link", name="Last seen").click()
+        assert asked(page) == {"range": ["all"], "site": ["a.example"], "sort": ["-last_seen"]}
+        head = page.get_by_role("columnheader", name="Last seen")
+        assert head.get_attribute("aria-sort") == "descending"
+        latest_first = page.locator("tbody tr td:last-child").all_inner_texts()
+        head.get_by_role("link").click()
+        assert page.get_by_role("columnheader", name="Last seen").get_attribute("aria-sort") == "ascending"
+        assert page.locator("tbody tr td:last-child").all_inner_texts() == latest_first[::-1]
+        page.get_by_role("link", name="192.0.2.3").click()
+        assert asked(page) == {"range": ["all"], "site": ["a.example"], "ip": ["192.0.2.3"]}
+    assert complaints == []
+
+
+@in_browser
+def test_the_chart_draws_the_days_compared_with(page: "Page", address: str) -> None:
+    page.goto(f"{address}/?site=a.example&from=2024-05-18&to=2024-05-19&by=day&compare=previous")
+    page.locator(".u-over").wait_for()
+    assert "Requests before" in page.locator(".u-legend").inner_text()
+    assert page.locator("polyline.before").count() == 1
+    page.get_by_text("The same figures as a table").click()
+    assert page.locator("#over_time thead").inner_text().strip().split("\t")[-2:] == [
+        "Requests before",
+        "Visitors before",
+    ]
+
+
+def test_the_longest_value_of_a_filter_is_answered(address: str) -> None:
+    """With each character in twelve, as a browser sends it, and in pieces, as a network brings it."""
+    place = urlparse(address)
+    lines = (
+        f"GET /?path={quote('/' + 4095 * '😀')} HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n\r\n".encode()
+    )
+    with socket.create_connection((str(place.hostname), int(place.port or 0))) as sent:
+        for at in range(0, len(lines), 20_000):
+            sent.sendall(lines[at : at + 20_000])
+            time.sleep(0.2)
+        assert sent.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 def test_vendored_files_are_those_that_were_looked_at() -> None:

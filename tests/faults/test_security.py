@@ -208,7 +208,8 @@ PARTS_OF_QUERIES = {
     "consumer/components/response_times.py": {"condition", "limit"},
     "consumer/components/table_reader.py": {"relation"},
     "consumer/page/pipeline.py": {"QUARANTINED_ROWS"},
-    "consumer/page/reader.py": {"column"},
+    "consumer/page/reader.py": {"column", "number"},
+    "consumer/page/rollups.py": {"dropped.table", "query", "table"},
     "lakehouse/ledger.py": {"columns", "condition", "last", "EVERY", "FOLDABLE", "IS_BALANCED"},
 }  # fmt: skip
 QUERYING = frozenset(

@@ -177,7 +177,9 @@ def test_whatever_a_longest_line_holds_the_file_that_it_lands_in_is_taken(
     filled = (byte * longest)[: longest - len(field)]
     log = write(tmp_path / "a.log", b"\n".join([LINES[0], byte * longest, field % filled, LINES[1], b""]))
     conf = tmp_path / "pipeline.yaml"
-    conf.write_text(f"paths: {{data_lake: {tmp_path / 'lake'}, log: {tmp_path / 'log'}}}\n")
+    # However long the machine takes, all rows are of one batch.
+    paths = f"paths: {{data_lake: {tmp_path / 'lake'}, log: {tmp_path / 'log'}}}"
+    conf.write_text(f"{paths}\nlanding: {{batch_seconds: 600}}\n")
     words = ["ingest", str(log), "--format", file_format, "--log-format", log_format, "--conf", str(conf)]
     done = subprocess.run([sys.executable, "-m", "producer", *words], cwd=ROOT, check=False, capture_output=True)
     is_any_parsed = log_format == "combined" or byte in (b"\xff", b'\\"')

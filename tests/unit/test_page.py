@@ -222,8 +222,8 @@ def test_json_has_every_string_as_it_came_in_ascii(hostile: Settings) -> None:
         ("/api/pages?status=4x", "status: a code or a class, such as 404 or 4xx"),
         ("/api/pages?path=/a&path=/b", "path is there twice"),
         ("/api/pages?limit=-1", "limit: a number from 0 to 100000"),
-        ("/export/pages.csv?sort=path", "sort: one of -requests, -bytes"),
-        ("/export/requests.csv?search=x", "requests are neither searched nor sorted: filter them by path, ip, agent, status, referer ..."),
+        ("/export/pages.csv?sort=size", "sort: one of path, requests, share, bytes; with - before it the most, latest or last by name comes first"),
+        ("/export/requests.csv?search=x", "requests are not searched: filter them by path, ip, agent, status, referer ..."),
     ],
 )  # fmt: skip
 def test_a_wrong_address_says_what_is_allowed(settings: Settings, address: str, said: str) -> None:

@@ -74,7 +74,8 @@ def plain_figures(meant: Sequence[Row]) -> list[int]:
 
 
 def micros(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    text = time.isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z") if time.tzinfo is UTC else text
 
 
 def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:
@@ -89,7 +90,14 @@ def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:
         ]
     for name, column in (("ips", "ip"), ("agents", "agent")):
         found[name] = [
-            [k[0], len(rs), len(rs) / len(meant), size(rs), micros(min(times(rs))), micros(max(times(rs)))]
+            [
+                k[0],
+                len(rs),
+                len(rs) / len(meant),
+                size(rs),
+                micros(min(times(rs), key=instant)),
+                micros(max(times(rs), key=instant)),
+            ]
             for k, rs in most(grouped(meant, lambda r, column=column: (r[column],)), len(meant))  # type: ignore[misc]
         ]
     found["sites"] = [
@@ -98,7 +106,7 @@ def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:
     ]
     hours = grouped(meant, lambda r: (r["timestamp"].weekday(), r["timestamp"].hour))
     found["weekdays"] = [[WEEKDAYS[day], hour, len(rs)] for (day, hour), rs in sorted(hours.items())]
-    newest = sorted(meant, key=lambda r: (r["timestamp"], r["event_id"]), reverse=True)
+    newest = sorted(meant, key=lambda r: (r["timestamp"].timestamp(), r["event_id"]), reverse=True)
     found["requests"] = [[r["event_id"], micros(r["timestamp"]), *(r[c] for c in REQUEST_COLUMNS)] for r in newest]
     timed = sorted(r["request_time"] for r in meant if r["request_time"] is not None)
     found["timed"] = len(timed)
@@ -106,6 +114,9 @@ def plain_panels(sent: Sequence[Row], asked: Asked) -> dict[str, Any]:
 
 
 REQUEST_COLUMNS = ("ip", "path", "status", "bytes", "agent", "referer", "site", "is_bot", "request_time")
+
+
+instant = datetime.timestamp  # two times of one zone are compared by what its clocks show
 
 
 def times(rs: Sequence[Row]) -> list[datetime]:

@@ -18,7 +18,7 @@ from consumer.components.day_panels import days, top
 from consumer.components.durations import K
 from consumer.components.figures import Figures, HourFigures, Ranked, Ranking, ResponseTimes, SiteFigures, Top, Value
 from consumer.components.filters import NO_SITE, Filters
-from consumer.components.panels import RANKINGS, hours, ranking, sites
+from consumer.components.panels import RANKINGS, Choice, hours, ranking, sites
 from consumer.components.response_times import RANKS, response_times
 from consumer.components.table_reader import TableReader, reading
 from lakehouse.settings import Settings, unpack_settings
@@ -245,7 +245,7 @@ def panels_of(reader: TableReader, filters: Filters, limit: int) -> dict[str, An
         **{key: top(reader, "batch", key, filters, limit, has_visitors=True) for key in ("agent", "ip")},
         **{name: ranking(reader, name, filters, limit) for name in PLAIN},
         "hours": hours(reader, filters),
-        "sites": sites(reader, filters, limit),
+        "sites": sites(reader, filters, Choice(limit)),
         "times": response_times(reader, filters, limit),
     }
 

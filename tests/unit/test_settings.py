@@ -70,6 +70,8 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
             {"geoip": {"database": "x.mmdb"}, "promoted": {"country": {"field": "a"}}},
             "f.yaml: promoted = {'country': {'field': 'a'}}: country is made by geoip.database; give this column another",
         ),
+        ({"ingest": {"time_zone": "Europe"}}, "f.yaml: ingest.time_zone = 'Europe': must be a time zone such as"),
+        ({"page": {"time_zone": "Mars/Base"}}, "f.yaml: page.time_zone = 'Mars/Base': must be a time zone such as"),
         ({"geoip": {"database": 7}}, "f.yaml: geoip.database = 7: Input is not a valid path"),
         *(
             ({"promoted": {"x": {"field": field}}}, "not a field; allowed: its name, or a path such as")

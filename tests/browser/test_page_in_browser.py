@@ -276,7 +276,10 @@ def test_the_chart_draws_the_days_compared_with(page: "Page", address: str) -> N
     assert "Requests before" in page.locator(".u-legend").inner_text()
     assert page.locator("polyline.before").count() == 1
     page.get_by_text("The same figures as a table").click()
-    assert page.locator("#over_time thead").inner_text().strip().split("\t")[-2:] == ["Requests before", "Visitors before"]
+    assert page.locator("#over_time thead").inner_text().strip().split("\t")[-2:] == [
+        "Requests before",
+        "Visitors before",
+    ]
 
 
 def test_the_longest_value_of_a_filter_is_answered(address: str) -> None:

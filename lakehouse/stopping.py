@@ -7,7 +7,6 @@ other threads and a JVM would say as their work is taken from them is of no use 
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,8 @@ from lakehouse.starting import SIGNALS, last_words
 
 # What is left to do after the last line must not take longer.
 END_SECONDS = 10.0
+
+LAST = {"is_last": True}  # marks the record of a program's last words
 
 log = logging.getLogger("lakehouse")
 
@@ -36,7 +37,7 @@ class Stopped(SystemExit):
 
 
 class _Ending:
-    """The signal that ends this program, and where standard error is from then on."""
+    """The signal that ends this program, and what was its standard error until then."""
 
     def __init__(self) -> None:
         self.by: int | None = None
@@ -72,9 +73,11 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _silence(number: int) -> None:
-    """Note the signal, and let nobody else say anything: end our JVM, and close standard error for a while."""
+    """Note the signal, and let nobody else say anything: log no more, close standard error, and end our JVM."""
     _ending.by = number
     _ending.terminal = os.dup(2)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_last)
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for child in _children():
@@ -83,21 +86,25 @@ def _silence(number: int) -> None:
 
 
 def _say_and_end(number: int) -> NoReturn:
-    terminal = _ending.terminal
-    silent = os.dup(2)
-    if terminal is not None:
-        os.dup2(terminal, 2)
-    line = last_words(number)
-    if log.isEnabledFor(logging.INFO) and logging.getLogger().handlers:
-        log.info("%s", line)
-    else:
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-    os.dup2(silent, 2)
+    assert _ending.terminal is not None
+    line, handlers = last_words(number), logging.getLogger().handlers
+    # Standard error itself stays closed: other threads may still write to it.
+    with open(_ending.terminal, "w", encoding="utf-8", closefd=False) as terminal:
+        if log.isEnabledFor(logging.INFO) and handlers:
+            for handler in handlers:
+                if type(handler) is logging.StreamHandler:
+                    handler.setStream(terminal)
+            log.info("%s", line, extra=LAST)
+        else:
+            terminal.write(f"{line}\n")
     guard = threading.Timer(END_SECONDS, os._exit, (128 + number,))
     guard.daemon = True
     guard.start()
     raise Stopped(number)
+
+
+def _is_last(record: logging.LogRecord) -> bool:
+    return LAST.keys() <= vars(record).keys()
 
 
 def _children() -> list[int]:

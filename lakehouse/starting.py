@@ -15,9 +15,14 @@ def end_on_signals() -> None:
         signal.signal(number, _end)
 
 
+def stopped_by(number: int) -> str:
+    """Which signal ended a program, in words."""
+    return f"stopped by {signal.Signals(number).name}"
+
+
 def last_words(number: int) -> str:
     """What a program says that a signal ends."""
-    return f"stopped by {signal.Signals(number).name}: nothing is lost, the next run goes on where this one was"
+    return f"{stopped_by(number)}: nothing is lost, the next run goes on where this one was"
 
 
 def _end(number: int, _frame: object) -> None:

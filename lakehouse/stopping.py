@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from lakehouse.starting import SIGNALS, last_words
+from lakehouse.starting import SIGNALS, last_words, stopped_by
 
 # What is left to do after the last line must not take longer.
 END_SECONDS = 10.0
@@ -33,7 +33,7 @@ class Stopped(SystemExit):
 
     def __str__(self) -> str:
         """For the ledger, and for people."""
-        return f"stopped by {signal.Signals(self.number).name}"
+        return stopped_by(self.number)
 
 
 class _Ending:

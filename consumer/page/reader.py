@@ -62,9 +62,8 @@ class LakeReader(TableReader):
         self._rollups, self._taken = rollups, list[Rollup]()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(count_sql.MACROS)
-        connection.execute(
-            "CREATE TEMP MACRO sketch(x) AS NULL::BLOB"
-        )  # response times are asked of the durations themselves
+        # Response times are asked of the durations themselves.
+        connection.execute("CREATE TEMP MACRO sketch(x) AS NULL::BLOB")
         for column, value in filters.values:
             for number, spelling in enumerate(spellings(column, value)):
                 _set(connection, column, number, spelling)
@@ -86,11 +85,8 @@ class LakeReader(TableReader):
     def is_stored(self, name: str) -> bool:
         """Whether the table answers as it is stored, without a look at requests but for those at the ends of the range."""
         columns = self.filters.value_columns
-        is_carried = (
-            columns <= set(EXACT_TABLES[name].keys) and not columns & set(INVENTED.values())
-            if name in EXACT_TABLES
-            else False
-        )
+        keys = set(EXACT_TABLES[name].keys) if name in EXACT_TABLES else None
+        is_carried = keys is not None and columns <= keys and not columns & set(INVENTED.values())
         has_hours = name != "hourly" or self.local.has_whole_hours
         return is_carried and name in self.version.exact and has_hours
 
@@ -187,7 +183,6 @@ class LakeReader(TableReader):
 
     def _at_the_ends(self, name: str) -> str:
         """The rows of a table that are of parts of days of UTC at the ends of the range, by these days."""
-        assert self.version.counted_as is not None
         self._make("end_requests", self._end_requests_view)
         named = "requests AS (SELECT * FROM end_requests)"
         if name in COUNTED and name != "visitor":
@@ -195,7 +190,7 @@ class LakeReader(TableReader):
         self._make("end_visitor", lambda: f"CREATE TEMP TABLE end_visitor AS WITH {named} {self._counted('visitor')}")
         if name == "visitor":
             return "SELECT * FROM end_visitor"
-        derived = {n: count_sql.derived(n, has_country=self.version.counted_as.has_country) for n in DERIVED}
+        derived = self._derived_queries
         named = f"visitor AS (SELECT * FROM end_visitor), pair AS ({PAIR}), ip AS ({derived['ip']})"
         return f"WITH {named} SELECT * FROM ({derived[name]})"
 
@@ -209,14 +204,18 @@ class LakeReader(TableReader):
         assert name in COUNTED
         return count_sql.counted(name, self.version.counted_as.static_endings)
 
-    def _derived(self, name: str) -> str:
+    @cached_property
+    def _derived_queries(self) -> dict[str, str]:
+        """What is derived from ``visitor``, ``pair`` and ``ip``, by the table's name."""
         assert self.version.counted_as is not None
+        return {name: count_sql.derived(name, has_country=self.version.counted_as.has_country) for name in DERIVED}
+
+    def _derived(self, name: str) -> str:
         self._make("visitor", self._visitor_view)
         self._make("pair", lambda: f"CREATE TEMP VIEW pair AS {PAIR}")
-        derived = {n: count_sql.derived(n, has_country=self.version.counted_as.has_country) for n in DERIVED}
         if name == "daily":
-            self._make("ip", lambda: f"CREATE TEMP VIEW ip AS {derived['ip']}")
-        return derived[name]
+            self._make("ip", lambda: f"CREATE TEMP VIEW ip AS {self._derived_queries['ip']}")
+        return self._derived_queries[name]
 
     def _visitor_view(self) -> str:
         """Several panels are derived from it: it is counted once."""
